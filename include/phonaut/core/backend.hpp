@@ -1,0 +1,56 @@
+#pragma once
+// Backends. A kernel is a free function whose first argument is the backend; overload resolution prefers the one
+// written for it and falls back from Cpu to Reference. Cuda has no base: a missing kernel does not compile.
+#include <cstddef>
+
+namespace phonaut {
+
+/// Ordinary memory, aligned to a cache line.
+struct HostMemory {
+  static void* allocate(std::size_t bytes);
+  static void release(void* p) noexcept;
+};
+
+/// The formula in plain scalar code: documentation, oracle and fallback.
+struct Reference {
+  using Scalar = float;
+  using Memory = HostMemory;
+};
+
+/// The reference formulas over another number type: double, or dual numbers for exact derivatives.
+template <class S>
+struct ReferenceOf : Reference {
+  using Scalar = S;
+};
+using Reference64 = ReferenceOf<double>;
+
+/// Instruction sets that the CPU kernels are compiled for, weakest first.
+enum class Isa { baseline, avx2, avx512 };
+
+const char* name_of(Isa isa) noexcept;
+/// The best set that this processor and operating system run, or what PHONAUT_ISA asks for
+/// (`baseline`, `avx2`, `avx512`). Throws ConfigError if that is unknown or cannot run here.
+Isa best_isa();
+/// OMP_NUM_THREADS where set, else the number of processors this process may use.
+int default_threads() noexcept;
+
+/// SIMD kernels, chosen at run time by `isa`, on `threads` threads.
+struct Cpu : Reference {
+  using Scalar = float;
+  using Memory = HostMemory;
+  int threads = default_threads();
+  Isa isa = best_isa();
+};
+
+/// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream).
+struct CudaMemory {
+  static void* allocate(std::size_t bytes);
+  static void release(void* p) noexcept;
+};
+struct Cuda {
+  using Scalar = float;
+  using Memory = CudaMemory;
+  void* stream = nullptr;
+};
+
+}  // namespace phonaut
