@@ -1,0 +1,1 @@
+# phonaut_cuda: the CUDA backend, where a toolkit is found.

@@ -1,0 +1,1 @@
+# Installed package: find_package(phonaut), pkg-config phonaut.

@@ -1,0 +1,92 @@
+#pragma once
+// One description of an op's inputs serves parity, gradients, speed and coverage. A file tests/cases/<op>.hpp reads
+//
+//   CASES(layer_norm) {
+//     for (auto [rows, width] : {pair{1L, 1L}, {7L, 3L}, {50L, 192L}})
+//       add(text(Shape<2>{rows, width}), inputs(normal(Shape<2>{rows, width}, 1), ...),
+//           [](const auto& x, const auto& gain, const auto& bias) { return layer_norm(x, gain, bias); },
+//           {.tolerance = 8 * eps,  // why
+//            .bytes = 8.0 * rows * width});
+//   }
+//
+// and CMake compiles each such file once, into the program that checks all cases and the one that times them.
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "phonaut/testing/gradient_check.hpp"
+
+namespace phonaut::testing {
+
+/// Rounding unit of float.
+constexpr double eps = std::numeric_limits<float>::epsilon();
+
+struct Limits {
+  double tolerance = 4 * eps;  ///< of values, relative to the largest; say why beside it
+  double gradient = 0;         ///< of gradients; 0 means 4 × tolerance
+  double bytes = 0;            ///< moved by the forward pass, at least
+  double flops = 0;            ///< computed by the forward pass
+  bool check = true;           ///< false for sizes that are there to be timed only
+  bool time = true;            ///< false for sizes that are there to be checked only
+};
+
+struct Case {
+  std::string op, name;
+  Limits limits;
+  std::function<Comparison()> reference;  ///< Reference in float against double and dual numbers
+  std::function<Comparison(Cpu)> cpu;     ///< the same for the CPU kernels
+  /// Builds the inputs in a context and returns a function that runs forward, or forward and backward, once.
+  std::function<std::function<void(bool backward)>(Context<Cpu>&)> timed;
+};
+
+inline std::vector<Case>& all_cases() {
+  static std::vector<Case> cases;
+  return cases;
+}
+
+template <size_t... R>
+std::tuple<Values<R>...> inputs(Values<R>... values) {
+  return {std::move(values)...};
+}
+
+struct AddCases {
+  std::string op;
+
+  /// `call` maps Vars of any backend to a Var. `prepare` puts a context into the mode that the case needs.
+  template <class Call, size_t... R, class Prepare>
+  void operator()(const std::string& name, const std::tuple<Values<R>...>& in, Call call, Limits limits,
+                  Prepare prepare) const {
+    if (limits.gradient == 0) limits.gradient = 4 * limits.tolerance;
+    Case c{op, name, limits, {}, {}, {}};
+    c.reference = [=] { return compare(Reference{}, call, in, prepare); };
+    c.cpu = [=](Cpu cpu) { return compare(cpu, call, in, prepare); };
+    c.timed = [=](Context<Cpu>& ctx) {
+      prepare(ctx);
+      auto tensors =
+          std::apply([&](const auto&... v) { return std::tuple{input(ctx, v.shape, v.data).tensor()...}; }, in);
+      return std::function<void(bool)>([&ctx, tensors, call](bool backward) {
+        ctx.set_recording(backward);
+        std::apply(
+            [&](const auto&... t) {
+              auto y = call(ctx.variable(t)...);
+              if (backward) ctx.backward(sum(y));
+            },
+            tensors);
+      });
+    };
+    all_cases().push_back(std::move(c));
+  }
+  template <class Call, size_t... R>
+  void operator()(const std::string& name, const std::tuple<Values<R>...>& in, Call call, Limits limits = {}) const {
+    (*this)(name, in, call, limits, [](auto&) {});
+  }
+};
+
+}  // namespace phonaut::testing
+
+#define CASES(OP)                                                                          \
+  static void OP##_cases(const phonaut::testing::AddCases& add);                           \
+  static const bool OP##_registered = (OP##_cases(phonaut::testing::AddCases{#OP}), true); \
+  static void OP##_cases([[maybe_unused]] const phonaut::testing::AddCases& add)
