@@ -38,7 +38,9 @@ target_link_libraries(phonaut_cpu PUBLIC phonaut_headers
                                   PRIVATE $<BUILD_INTERFACE:phonaut_flags> $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
                                           OpenMP::OpenMP_CXX)
 set_target_properties(phonaut_cpu PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME cpu)
-phonaut_add_cpu_kernels(phonaut_cpu)
+if(COMMAND phonaut_add_cpu_kernels)
+  phonaut_add_cpu_kernels(phonaut_cpu)
+endif()
 target_include_directories(phonaut_cpu PRIVATE ${PROJECT_SOURCE_DIR}/src)
 
 find_package(PkgConfig REQUIRED)
