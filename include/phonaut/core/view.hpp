@@ -53,6 +53,11 @@ struct View {
       : data(data_), shape(shape_), stride(packed_strides(shape_)) {}
   PHONAUT_HD PHONAUT_INLINE View(T* data_, const Shape<R>& shape_, const Shape<R>& stride_)
       : data(data_), shape(shape_), stride(stride_) {}
+  /// What may be written may be read.
+  template <class U>
+  requires(std::is_same_v<const U, T>) PHONAUT_HD PHONAUT_INLINE
+      View(const View<U, R>& other)  // NOLINT(google-explicit-constructor)
+      : data(other.data), shape(other.shape), stride(other.stride) {}
 
   PHONAUT_HD PHONAUT_INLINE long size() const { return element_count(shape); }
   PHONAUT_HD PHONAUT_INLINE long extent(size_t axis) const { return shape[axis]; }
@@ -107,7 +112,6 @@ struct View {
     return true;
   }
   explicit operator bool() const { return data != nullptr; }
-  operator View<const T, R>() const requires(!std::is_const_v<T>) { return {data, shape, stride}; }
 };
 
 /// The same elements as a matrix of rows; needs `foldable()`.

@@ -63,6 +63,14 @@ void permute(const Reference&, View<const S, R> x, const std::array<int, R>& ord
   }
 }
 
+/// A permutation is a copy with the strides in another order.
+template <size_t R>
+void permute(const Cuda& backend, View<const float, R> x, const std::array<int, R>& order, View<float, R> y, bool add) {
+  Shape<R> stride{};
+  for (size_t i = 0; i < R; ++i) stride[i] = x.stride[static_cast<size_t>(order[i])];
+  copy_block(backend, x.data, stride.data(), y.data, y.stride.data(), y.shape.data(), static_cast<int>(R), add);
+}
+
 }  // namespace kernel
 
 namespace detail {
