@@ -21,5 +21,6 @@ if(TARGET CUDA::cudart AND TARGET CUDA::cublas)
   # By hand: CMake before 3.26 does not know the standard flag of this nvcc.
   target_compile_options(phonaut_cuda PRIVATE -std=c++20 --extended-lambda --expt-relaxed-constexpr)
   target_link_libraries(phonaut_cuda PUBLIC phonaut_headers CUDA::cudart CUDA::cublas)
+  target_compile_definitions(phonaut_cuda INTERFACE PHONAUT_HAS_CUDA=1)
   set_target_properties(phonaut_cuda PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME cuda)
 endif()

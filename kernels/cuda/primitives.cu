@@ -5,6 +5,10 @@
 
 namespace phonaut {
 
+bool cuda_available() noexcept {
+  int devices = 0;
+  return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+}
 void* CudaMemory::allocate(std::size_t bytes) {
   void* p = nullptr;
   cuda::check(cudaMalloc(&p, bytes), "cudaMalloc");

@@ -47,6 +47,8 @@ struct CudaMemory {
   static void* allocate(std::size_t bytes);
   static void release(void* p) noexcept;
 };
+/// Whether a GPU can be used; needs phonaut::cuda.
+bool cuda_available() noexcept;
 struct Cuda {
   using Scalar = float;
   using Memory = CudaMemory;
