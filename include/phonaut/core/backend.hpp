@@ -28,6 +28,8 @@ using Reference64 = ReferenceOf<double>;
 enum class Isa { baseline, avx2, avx512 };
 
 const char* name_of(Isa isa) noexcept;
+/// Whether this build has kernels for `isa`, and this processor and operating system run them.
+bool can_run(Isa isa) noexcept;
 /// The best set that this processor and operating system run, or what PHONAUT_ISA asks for
 /// (`baseline`, `avx2`, `avx512`). Throws ConfigError if that is unknown or cannot run here.
 Isa best_isa();

@@ -20,22 +20,19 @@ void map_backward(const Reference&, F f, View<const S, 2> dy, View<const S, 2> x
 
 }  // namespace kernel
 
-/// Declares the kernels of formula F for a backend; kernels/cpu or kernels/cuda defines them. Inside namespace kernel.
-#define PHONAUT_DECLARE_MAP(BACKEND, F)                                      \
-  void map_forward(const BACKEND&, F, View<const float, 2>, View<float, 2>); \
-  void map_backward(const BACKEND&, F, View<const float, 2>, View<const float, 2>, Sink<float, 2>);
-
 /// y = f(x), element by element; x of any shape.
 template <class F, class B, size_t R>
 Var<B, R> map(const Var<B, R>& any, F f = {}) {
   const Var<B, R> x = rowwise(any);
   auto y = x.context().empty(x.shape());
-  kernel::map_forward(x.context().backend(), f, as_rows(x.in()), as_rows(y.out()));
+  using kernel::map_forward;  // the loops above, or kernels that stand beside F (ops/formula/kernels.hpp)
+  map_forward(x.context().backend(), f, as_rows(x.in()), as_rows(y.out()));
   return record(
       std::move(y),
       [x, f](Context<B>& ctx, const Tensor<B, R>& dy) {
+        using kernel::map_backward;
         if (auto dx = ctx.sink(x))
-          kernel::map_backward(ctx.backend(), f, as_rows(dy.in()), as_rows(x.in()), as_rows(dx));
+          map_backward(ctx.backend(), f, as_rows(dy.in()), as_rows(x.in()), as_rows(dx));
       },
       x);
 }

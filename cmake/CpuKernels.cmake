@@ -1,0 +1,75 @@
+# phonaut_add_cpu_kernels(<target>): adds every kernels/cpu/*.cpp to a library, compiled once per instruction set (the
+# kernels, in a namespace of their own) and once without (the dispatcher). kernels/README.md tells how a file looks.
+#
+# Defines the tests
+#   isa_objects_share_no_symbols   no object of an instruction set defines a symbol that another pass could pick up
+#   isa_symbol_check_finds_leaks   the check above fails on an object that does
+
+find_package(xsimd REQUIRED)
+find_package(OpenMP COMPONENTS CXX)
+if(NOT OpenMP_CXX_FOUND)
+  message(STATUS "phonaut: no OpenMP; CPU kernels run on one thread")
+endif()
+
+set(PHONAUT_ISA_FLAGS_baseline "")
+set(PHONAUT_ISA_FLAGS_avx2 -mavx2 -mfma)
+set(PHONAUT_ISA_FLAGS_avx512 -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma)
+
+set(PHONAUT_ISAS baseline)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  list(APPEND PHONAUT_ISAS avx2 avx512)
+endif()
+
+# An object library with one instruction set's code.
+function(phonaut_add_isa_objects name isa)
+  add_library(${name} OBJECT ${ARGN})
+  target_compile_features(${name} PRIVATE cxx_std_20)
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/kernels/cpu)
+  target_include_directories(${name} SYSTEM PRIVATE $<TARGET_PROPERTY:xsimd,INTERFACE_INCLUDE_DIRECTORIES>)
+  target_compile_definitions(${name} PRIVATE PHONAUT_ISA=${isa})
+  # Optimised in every build type: at -O0 the compiler emits std:: and xsimd functions as weak symbols, compiled for
+  # this instruction set, and the linker may keep those for the whole program.
+  target_compile_options(${name} PRIVATE ${PHONAUT_ISA_FLAGS_${isa}} -O3 -fno-math-errno -fno-trapping-math
+                                         -fno-exceptions)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    # GCC 12's own AVX-512 header reads an undefined register on purpose, and warns about it (GCC bug 105593).
+    target_compile_options(${name} PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
+  endif()
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  if(OpenMP_CXX_FOUND)
+    target_link_libraries(${name} PRIVATE OpenMP::OpenMP_CXX)
+  endif()
+  if(TARGET phonaut_flags)
+    target_link_libraries(${name} PRIVATE phonaut_flags)
+  endif()
+endfunction()
+
+# A test that runs cmake/CheckIsaObjects.cmake over an object library.
+function(phonaut_add_isa_symbol_test test isa objects)
+  set(list ${CMAKE_CURRENT_BINARY_DIR}/${test}.txt)
+  file(GENERATE OUTPUT ${list} CONTENT "$<JOIN:$<TARGET_OBJECTS:${objects}>,\n>\n")
+  add_test(NAME ${test} COMMAND ${CMAKE_COMMAND} -DNM=${CMAKE_NM} -DISA=${isa} -DOBJECT_LIST=${list}
+                                -P ${PROJECT_SOURCE_DIR}/cmake/CheckIsaObjects.cmake)
+endfunction()
+
+function(phonaut_add_cpu_kernels target)
+  file(GLOB kernels CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cpu/*.cpp)
+  target_sources(${target} PRIVATE ${kernels})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels/cpu)
+  foreach(isa IN LISTS PHONAUT_ISAS)
+    phonaut_add_isa_objects(phonaut_cpu_${isa} ${isa} ${kernels})
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:phonaut_cpu_${isa}>)
+    if(PHONAUT_TESTS)
+      phonaut_add_isa_symbol_test(isa_objects_share_no_symbols_${isa} ${isa} phonaut_cpu_${isa})
+    endif()
+  endforeach()
+  if(OpenMP_CXX_FOUND)
+    target_link_libraries(${target} PRIVATE OpenMP::OpenMP_CXX)
+  endif()
+  if(PHONAUT_TESTS)
+    list(GET PHONAUT_ISAS -1 strongest)
+    phonaut_add_isa_objects(phonaut_isa_leak ${strongest} ${PROJECT_SOURCE_DIR}/tests/kernels/isa_leak.cpp)
+    phonaut_add_isa_symbol_test(isa_symbol_check_finds_leaks ${strongest} phonaut_isa_leak)
+    set_tests_properties(isa_symbol_check_finds_leaks PROPERTIES WILL_FAIL TRUE)
+  endif()
+endfunction()

@@ -1,0 +1,60 @@
+// Which instruction set to run: what the processor and the operating system have, or what PHONAUT_ISA asks for.
+#include <cstdlib>
+#include <string_view>
+
+#include "phonaut/core/backend.hpp"
+#include "phonaut/core/error.hpp"
+
+namespace phonaut {
+
+namespace {
+constexpr Isa weakest_first[] = {Isa::baseline, Isa::avx2, Isa::avx512};
+}
+
+const char* name_of(Isa isa) noexcept {
+  switch (isa) {
+    case Isa::avx512:
+      return "avx512";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::baseline:
+      break;
+  }
+  return "baseline";
+}
+
+bool can_run(Isa isa) noexcept {
+#if defined(__x86_64__)
+  // __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the wide registers.
+  switch (isa) {
+    case Isa::avx512:
+      return can_run(Isa::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
+             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl");
+    case Isa::avx2:
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::baseline:
+      break;
+  }
+  return true;
+#else
+  return isa == Isa::baseline;
+#endif
+}
+
+Isa best_isa() {
+  if (const char* wish = std::getenv("PHONAUT_ISA"); wish && *wish) {
+    for (Isa isa : weakest_first) {
+      if (std::string_view(wish) != name_of(isa)) continue;
+      if (!can_run(isa)) throw ConfigError(concat("PHONAUT_ISA asks for ", wish, ", which this processor cannot run"));
+      return isa;
+    }
+    throw ConfigError(concat("PHONAUT_ISA is \"", wish, "\", but only baseline, avx2 and avx512 are known"));
+  }
+  Isa best = Isa::baseline;
+  for (Isa isa : weakest_first)
+    if (can_run(isa)) best = isa;
+  return best;
+}
+
+}  // namespace phonaut
