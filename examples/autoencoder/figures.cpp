@@ -1,0 +1,234 @@
+#include "figures.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+
+namespace figures {
+
+namespace {
+
+constexpr double kWidth = 460, kHeight = 280, kLeft = 62, kRight = 14, kTop = 34, kBottom = 44;
+
+/// Round numbers that span [low, high].
+std::vector<double> ticks(double low, double high, int about = 5) {
+  if (!(high > low)) return {low};
+  const double raw = (high - low) / about, power = std::pow(10, std::floor(std::log10(raw)));
+  double step = power;
+  for (double factor : {1.0, 2.0, 2.5, 5.0, 10.0}) {
+    step = factor * power;
+    if (step >= raw) break;
+  }
+  std::vector<double> values;
+  for (double v = std::ceil(low / step) * step; v <= high + 1e-9 * step; v += step)
+    values.push_back(std::fabs(v) < 1e-9 * step ? 0 : v);
+  return values;
+}
+
+std::string number(double v) {
+  const double a = std::fabs(v);
+  if (v == 0) return "0";
+  if (a >= 1e5 || a < 1e-3) return fmt::format("{:.0e}", v);
+  return fmt::format("{:.4g}", v);
+}
+
+struct Range {
+  double low = INFINITY, high = -INFINITY;
+  void take(double v) {
+    if (!std::isfinite(v)) return;
+    low = std::min(low, v);
+    high = std::max(high, v);
+  }
+  void settle() {
+    if (!(high >= low)) low = 0, high = 1;
+    if (high == low) low -= 0.5, high += 0.5;
+  }
+};
+
+std::uint32_t crc32(const std::string& bytes) {
+  std::uint32_t crc = 0xffffffffu;
+  for (unsigned char byte : bytes) {
+    crc ^= byte;
+    for (int k = 0; k < 8; ++k) crc = (crc >> 1) ^ (0xedb88320u & (0u - (crc & 1u)));
+  }
+  return ~crc;
+}
+std::string big_endian(std::uint32_t v) {
+  return {static_cast<char>(v >> 24), static_cast<char>(v >> 16), static_cast<char>(v >> 8), static_cast<char>(v)};
+}
+std::string chunk(const std::string& type, const std::string& data) {
+  return big_endian(static_cast<std::uint32_t>(data.size())) + type + data + big_endian(crc32(type + data));
+}
+/// zlib without compression: pictures of a few kilobytes need no more.
+std::string stored(const std::string& data) {
+  std::string out = "\x78\x01";
+  for (size_t at = 0; at < data.size() || at == 0; at += 65535) {
+    const auto n = static_cast<std::uint16_t>(std::min<size_t>(65535, data.size() - at));
+    out += at + n >= data.size() ? '\1' : '\0';
+    for (std::uint16_t v : {n, static_cast<std::uint16_t>(~n)}) {
+      out += static_cast<char>(v & 0xff);
+      out += static_cast<char>(v >> 8);
+    }
+    out.append(data, at, n);
+  }
+  std::uint32_t a = 1, b = 0;
+  for (unsigned char byte : data) {
+    a = (a + byte) % 65521;
+    b = (b + a) % 65521;
+  }
+  return out + big_endian(b << 16 | a);
+}
+
+/// Dark blue through red to light yellow, after the "magma" map of matplotlib (CC0): seven anchors, linear between.
+std::array<unsigned char, 3> magma(double t) {
+  static constexpr double anchors[7][3] = {{0, 0, 4},     {40, 17, 89},    {115, 31, 129}, {183, 55, 121},
+                                           {242, 97, 93}, {254, 170, 110}, {252, 253, 191}};
+  t = std::clamp(std::isfinite(t) ? t : 0.0, 0.0, 1.0) * 6;
+  const int i = std::min(5, static_cast<int>(t));
+  std::array<unsigned char, 3> rgb{};
+  for (size_t c = 0; c < 3; ++c)
+    rgb[c] = static_cast<unsigned char>(anchors[i][c] + (t - i) * (anchors[i + 1][c] - anchors[i][c]));
+  return rgb;
+}
+
+}  // namespace
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (char c : text) switch (c) {
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      default:
+        out += c;
+    }
+  return out;
+}
+
+std::string base64(const std::string& bytes) {
+  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    std::uint32_t word = 0;
+    for (size_t k = 0; k < 3; ++k)
+      word = word << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0);
+    for (size_t k = 0; k < 4; ++k) out += i + k <= bytes.size() ? digits[word >> (18 - 6 * k) & 63] : '=';
+  }
+  return out;
+}
+
+std::string line_chart(const Axes& axes, const std::vector<Line>& lines) {
+  const auto shown = [&](double v) { return axes.log_y ? std::log10(std::max(v, 1e-12)) : v; };
+  Range xs, ys;
+  for (const Line& line : lines)
+    for (size_t i = 0; i < line.x.size() && i < line.y.size(); ++i) {
+      xs.take(line.x[i]);
+      if (!axes.log_y || line.y[i] > 0) ys.take(shown(line.y[i]));
+    }
+  xs.settle();
+  ys.settle();
+  const auto px = [&](double x) { return kLeft + (x - xs.low) / (xs.high - xs.low) * (kWidth - kLeft - kRight); };
+  const auto py = [&](double y) {
+    return kHeight - kBottom - (y - ys.low) / (ys.high - ys.low) * (kHeight - kTop - kBottom);
+  };
+
+  std::string svg =
+      fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>", kWidth, kHeight, escaped(axes.title));
+  svg += fmt::format("<text class='title' x='{}' y='18'>{}</text>", kLeft, escaped(axes.title));
+  for (double x : ticks(xs.low, xs.high)) {
+    svg +=
+        fmt::format("<line class='grid' x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}'/>", px(x), kTop, kHeight - kBottom);
+    svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>", px(x),
+                       kHeight - kBottom + 15, number(x));
+  }
+  for (double y : ticks(ys.low, ys.high)) {
+    svg +=
+        fmt::format("<line class='grid' x1='{0}' x2='{1}' y1='{2:.1f}' y2='{2:.1f}'/>", kLeft, kWidth - kRight, py(y));
+    svg += fmt::format("<text class='tick' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", kLeft - 6, py(y) + 4,
+                       number(axes.log_y ? std::pow(10, y) : y));
+  }
+  svg += fmt::format("<text class='label' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>",
+                     (kLeft + kWidth - kRight) / 2, kHeight - 8, escaped(axes.x_label));
+  svg += fmt::format("<text class='label' transform='translate(13,{:.1f}) rotate(-90)' text-anchor='middle'>{}</text>",
+                     (kTop + kHeight - kBottom) / 2, escaped(axes.y_label));
+  double legend = kTop + 12;
+  for (const Line& line : lines) {
+    std::string points;
+    for (size_t i = 0; i < line.x.size() && i < line.y.size(); ++i)
+      if (std::isfinite(line.y[i]) && (!axes.log_y || line.y[i] > 0))
+        points += fmt::format("{:.1f},{:.1f} ", px(line.x[i]), py(shown(line.y[i])));
+    svg += fmt::format("<polyline fill='none' stroke='{}' stroke-width='1.6'{} points='{}'/>", line.colour,
+                       line.dashed ? " stroke-dasharray='5 4'" : "", points);
+    if (line.name.empty()) continue;  // further seeds of a line that is named already
+    svg += fmt::format("<line x1='{0}' x2='{1}' y1='{2}' y2='{2}' stroke='{3}' stroke-width='2.5'/>",
+                       kWidth - kRight - 112, kWidth - kRight - 94, legend - 4, line.colour);
+    svg += fmt::format("<text class='tick' x='{}' y='{}'>{}</text>", kWidth - kRight - 90, legend, escaped(line.name));
+    legend += 15;
+  }
+  return svg + "</svg>";
+}
+
+std::string bar_chart(const std::string& title, const std::vector<Bar>& bars) {
+  const double row = 26, height = kTop + row * static_cast<double>(bars.size()) + 12, left = 86;
+  Range range;
+  range.take(0);
+  for (const Bar& bar : bars) {
+    range.take(bar.low);
+    range.take(bar.high);
+  }
+  range.settle();
+  const auto px = [&](double v) { return left + (v - range.low) / (range.high - range.low) * (kWidth - left - 70); };
+  std::string svg = fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>", kWidth, height, escaped(title));
+  svg += fmt::format("<text class='title' x='8' y='18'>{}</text>", escaped(title));
+  double y = kTop;
+  for (const Bar& bar : bars) {
+    const double x0 = px(std::min(0.0, bar.mean)), x1 = px(std::max(0.0, bar.mean)), middle = y + row / 2 - 2;
+    svg += fmt::format("<text class='label' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", left - 8, middle + 4,
+                       escaped(bar.name));
+    svg += fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.1f}' height='{}' fill='{}' rx='2'/>", x0, y + 2,
+                       std::max(0.5, x1 - x0), row - 8, bar.colour);
+    svg += fmt::format("<line class='whisker' x1='{:.1f}' x2='{:.1f}' y1='{:.1f}' y2='{:.1f}'/>", px(bar.low),
+                       px(bar.high), middle, middle);
+    svg += fmt::format("<text class='tick' x='{:.1f}' y='{:.1f}'>{}</text>", std::max(x1, px(bar.high)) + 6, middle + 4,
+                       number(bar.mean));
+    y += row;
+  }
+  return svg + "</svg>";
+}
+
+std::string heat_map(const std::vector<float>& values, int columns, int rows, double low, double high) {
+  std::string pixels;
+  pixels.reserve(static_cast<size_t>(rows) * (3 * static_cast<size_t>(columns) + 1));
+  for (int r = rows; r-- > 0;) {
+    pixels += '\0';  // PNG filter type: none
+    for (int c = 0; c < columns; ++c)
+      for (unsigned char channel :
+           magma((values[static_cast<size_t>(c) * static_cast<size_t>(rows) + static_cast<size_t>(r)] - low) /
+                 (high - low)))
+        pixels += static_cast<char>(channel);
+  }
+  const std::string header = big_endian(static_cast<std::uint32_t>(columns)) +
+                             big_endian(static_cast<std::uint32_t>(rows)) +
+                             std::string("\x08\x02\x00\x00\x00", 5);  // 8 bits, RGB
+  const std::string png =
+      std::string("\x89PNG\r\n\x1a\n", 8) + chunk("IHDR", header) + chunk("IDAT", stored(pixels)) + chunk("IEND", "");
+  return "data:image/png;base64," + base64(png);
+}
+
+}  // namespace figures
