@@ -2,7 +2,10 @@
 #include "catch.hpp"
 #include "phonaut/core/visit.hpp"
 #include "phonaut/ops/arithmetic.hpp"
+#include "phonaut/ops/formula/activation.hpp"
+#include "phonaut/ops/formula/swoosh.hpp"
 #include "phonaut/ops/linear.hpp"
+#include "phonaut/ops/map.hpp"
 #include "phonaut/testing/gradient_check.hpp"
 
 using namespace phonaut;

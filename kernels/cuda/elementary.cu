@@ -1,0 +1,13 @@
+#include "phonaut/ops/formula/elementary.hpp"
+
+#include "map.cuh"
+
+PHONAUT_CUDA_MAP(Exp)
+PHONAUT_CUDA_MAP(Expm1)
+PHONAUT_CUDA_MAP(Log)
+PHONAUT_CUDA_MAP(Log1p)
+PHONAUT_CUDA_MAP(Sqrt)
+PHONAUT_CUDA_MAP(Square)
+PHONAUT_CUDA_MAP(Sin)
+PHONAUT_CUDA_MAP(Cos)
+PHONAUT_CUDA_MAP(Erf)
