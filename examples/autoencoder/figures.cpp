@@ -28,6 +28,18 @@ std::vector<double> ticks(double low, double high, int about = 5) {
   return values;
 }
 
+/// Where a logarithmic axis from 10^low to 10^high is marked: 1, 2 and 5 of each decade, or decades alone if there are
+/// many.
+std::vector<double> log_ticks(double low, double high) {
+  std::vector<double> values;
+  for (double decade = std::floor(low); decade <= high; ++decade)
+    for (double digit : {1.0, 2.0, 5.0}) {
+      const double v = decade + std::log10(digit);
+      if (v >= low && v <= high && (digit == 1.0 || high - low < 2.5)) values.push_back(v);
+    }
+  return values.empty() ? ticks(low, high) : values;
+}
+
 std::string number(double v) {
   const double a = std::fabs(v);
   if (v == 0) return "0";
@@ -157,7 +169,7 @@ std::string line_chart(const Axes& axes, const std::vector<Line>& lines) {
     svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>", px(x),
                        kHeight - kBottom + 15, number(x));
   }
-  for (double y : ticks(ys.low, ys.high)) {
+  for (double y : axes.log_y ? log_ticks(ys.low, ys.high) : ticks(ys.low, ys.high)) {
     svg +=
         fmt::format("<line class='grid' x1='{0}' x2='{1}' y1='{2:.1f}' y2='{2:.1f}'/>", kLeft, kWidth - kRight, py(y));
     svg += fmt::format("<text class='tick' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", kLeft - 6, py(y) + 4,

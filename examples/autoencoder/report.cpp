@@ -120,7 +120,7 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);
 h1{font-size:30px;margin:0 0 4px}h2{margin:44px 0 10px;font-size:21px}p.lead{font-size:18px;color:var(--soft);margin:0 0 18px;max-width:70ch}
 table{border-collapse:collapse;width:100%;font-size:14.5px;background:var(--card)}th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left;white-space:normal}th{font-weight:600}.spread,.absent{color:var(--soft);font-size:.88em}
-.grid{stroke:var(--line);stroke-width:.7}.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(330px,1fr));gap:14px}
+.grid{stroke:var(--line);stroke-width:.7}.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:14px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px}figcaption{font-size:13.5px;color:var(--soft);margin-top:4px}
 svg{width:100%;height:auto}svg .title{font-size:14px;font-weight:600;fill:var(--ink)}svg .tick{font-size:10.5px;fill:var(--soft)}svg .label{font-size:11.5px;fill:var(--soft)}
 svg .whisker{stroke:var(--ink);stroke-width:1.6}.listen{display:grid;grid-template-columns:110px repeat(auto-fit,minmax(150px,1fr));gap:10px;align-items:end;margin:14px 0;border-bottom:1px solid var(--line);padding-bottom:12px}
