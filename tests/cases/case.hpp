@@ -70,8 +70,8 @@ struct AddCases {
         ctx.set_recording(backward);
         std::apply(
             [&](const auto&... t) {
-              auto y = call(ctx.variable(t)...);
-              if (backward) ctx.backward(sum(y));
+              const auto loss = sum(call(ctx.variable(t)...));  // empty inputs want no gradient
+              if (ctx.wants_gradient(loss)) ctx.backward(loss);
             },
             tensors);
       });
