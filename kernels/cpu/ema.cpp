@@ -1,0 +1,5 @@
+#include "phonaut/training/formula/ema.hpp"
+
+#include "update.hpp"
+
+PHONAUT_UPDATE(EmaRule)

@@ -1,0 +1,5 @@
+#include "phonaut/training/formula/sgd.hpp"
+
+#include "update.hpp"
+
+PHONAUT_UPDATE(SgdRule)

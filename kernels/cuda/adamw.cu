@@ -1,0 +1,5 @@
+#include "phonaut/training/formula/adamw.hpp"
+
+#include "update.cuh"
+
+PHONAUT_UPDATE(AdamwRule)

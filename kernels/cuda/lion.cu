@@ -1,0 +1,5 @@
+#include "phonaut/training/formula/lion.hpp"
+
+#include "update.cuh"
+
+PHONAUT_UPDATE(LionRule)
