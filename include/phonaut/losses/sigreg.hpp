@@ -1,0 +1,167 @@
+#pragma once
+// SIGReg: sketched isotropic Gaussian regularisation. Embeddings are projected on random directions ("slices"), and the
+// distribution of each projection is held against N(0, 1) by the Epps-Pulley statistic.
+// R. Balestriero and Y. LeCun, "LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics", 2025.
+#include <algorithm>
+#include <functional>
+
+#include "phonaut/losses/slices.hpp"
+#include "phonaut/ops/arithmetic.hpp"
+#include "phonaut/ops/epps_pulley.hpp"
+#include "phonaut/ops/gemm.hpp"
+#include "phonaut/ops/scale_by.hpp"
+
+namespace phonaut {
+
+struct SigregOptions {
+  long slices = 1024;    ///< directions drawn anew in each step
+  EppsPulley test = {};  ///< knots and range of the statistic
+  /// Mean over slices and leading axes, or the sum over both.
+  enum class Reduction { mean, sum } reduction = Reduction::mean;
+  /// Data parallel training: adds `n` numbers up over all ranks, in place. The ranks then share one sample and get the
+  /// same loss. Called in the forward pass, equally often on every rank.
+  std::function<void(double* values, long n)> all_reduce = {};
+  /// Each rank gets its true share of the gradient, for optimisers that *sum* gradients over ranks; where they are
+  /// averaged instead, set this to the number of ranks.
+  double gradient_scale = 1;
+};
+
+namespace detail {
+
+/// What SIGReg computes on its way, for those who want to look; host backends only.
+template <class B>
+struct SigregTrace {
+  using W = kernel::SumOf<typename B::Scalar>;
+  View<typename B::Scalar, 2> statistic;  ///< (views, slices), or nothing
+  View<W, 3> cosine, sine;                ///< (views, knots, slices): means over the sample; or nothing
+
+  void keep(long view, long begin, double total, View<const W, 2> cosine_sum, View<const W, 2> sine_sum) const {
+    if (!cosine) return;
+    for (long k = 0; k < cosine_sum.shape[0]; ++k)
+      for (long m = 0; m < cosine_sum.shape[1]; ++m) {
+        cosine(view, k, begin + m) = cosine_sum.row(k)[m] * W(1 / total);
+        sine(view, k, begin + m) = sine_sum.row(k)[m] * W(1 / total);
+      }
+  }
+};
+
+template <class B>
+void reduce_over_ranks(Context<B>& ctx, const SigregOptions& options, kernel::SumOf<typename B::Scalar>* sums, long n) {
+  if constexpr (std::is_same_v<kernel::SumOf<typename B::Scalar>, double>) {
+    if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
+      options.all_reduce(sums, n);
+    } else {
+      std::vector<double> host(static_cast<size_t>(n));
+      kernel::download(ctx.backend(), host.data(), sums, host.size() * sizeof(double));
+      options.all_reduce(host.data(), n);
+      kernel::upload(ctx.backend(), sums, host.data(), host.size() * sizeof(double));
+    }
+  } else {
+    (void)ctx, (void)options, (void)sums, (void)n;
+    throw ConfigError("sigreg: reduction over ranks needs a backend of floats or doubles");
+  }
+}
+
+/// Slices per block: projections of a block (samples x slices floats) should stay in a cache between their uses.
+inline long sigreg_block(long samples, long slices) {
+  const long fitting = (1L << 18) / std::max(1L, samples) / 16 * 16;
+  return std::min(slices, std::max(64L, fitting));
+}
+
+}  // namespace detail
+
+/// SIGReg with given slices. x (…, N, D) holds N samples of dimension D, views on the leading axes are independent;
+/// `slices` (D, M) has unit columns and takes no gradient. With p = x A, over knots t_k with weights w_k:
+///
+///   loss = mean over slices m and views of  N Σ_k w_k ((mean_n cos(p_nm t_k) - φ_k)² + (mean_n sin(p_nm t_k))²)
+///   dx = q Aᵀ,  q_nm = 2/M Σ_k w_k t_k (S_mk cos(p_nm t_k) - (C_mk - φ_k) sin(p_nm t_k))
+///
+/// Under x ~ N(0, I) its expectation is 1.0525 for every N; full collapse to 0 gives 0.4020 N. Projections exist for a
+/// block of slices at a time, and the gradient is made in the forward pass, while they are at hand: beside x it keeps
+/// only dx. No samples: 0.
+/// Throws ShapeError if the slices do not fit, ConfigError for unusable knots.
+template <class B, size_t R>
+Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregOptions& options = {},
+                 const detail::SigregTrace<B>& trace = {}) {
+  using S = typename B::Scalar;
+  using W = kernel::SumOf<S>;
+  static_assert(R >= 2, "sigreg: x is (…, samples, dimensions)");
+  options.test.check("sigreg");
+  check_channels("sigreg", any.shape(), slices.extent(0), concat("slices ", text(slices.shape())));
+  const Var<B, R> x = rowwise(any);
+  auto& ctx = x.context();
+  const auto rows = as_rows(x.in());
+  const long samples = x.extent(R - 2), dims = x.extent(R - 1), all = slices.extent(1), knots = options.test.knots;
+  const long views = samples > 0 ? rows.shape[0] / samples : 0;
+  const bool with_gradient = ctx.wants_gradient(x);
+  const double parts =
+      options.reduction == SigregOptions::Reduction::mean ? 1.0 / static_cast<double>(std::max(1L, views * all)) : 1.0;
+
+  double total = static_cast<double>(samples);
+  if (options.all_reduce) {
+    Tensor<B, 1, W> count = ctx.template empty_of<W, 1>({1});
+    detail::fill_from_host(ctx, count, [&](W* to) { *to = W(total); });
+    detail::reduce_over_ranks(ctx, options, count.data(), 1);
+    W reduced{};
+    kernel::download(ctx.backend(), &reduced, count.data(), sizeof reduced);
+    total = static_cast<double>(reduced);
+  }
+
+  const long width = detail::sigreg_block(samples, all);
+  Tensor<B, R> dx;
+  if (with_gradient) dx = all > 0 ? ctx.empty(x.shape()) : ctx.zeros(x.shape());
+  auto statistic = ctx.empty(Shape<2>{views, all});
+  for (long view = 0; view < views; ++view)
+    for (long begin = 0; begin < all; begin += width) {
+      const long count = std::min(width, all - begin);
+      auto projections = ctx.empty(Shape<2>{samples, count});
+      kernel::gemm(ctx.backend(), kernel::Gemm<S>{.m = samples,
+                                                  .n = count,
+                                                  .k = dims,
+                                                  .a = rows.row(view * samples),
+                                                  .a_row = rows.stride[0],
+                                                  .b = slices.data() + begin,
+                                                  .b_row = slices.in().stride[0],
+                                                  .c = projections.data(),
+                                                  .c_row = count});
+      auto sums = ctx.template empty_of<W, 2>({2 * knots, count});
+      View<W, 2> cosine(sums.data(), {knots, count}), sine(sums.data() + knots * count, {knots, count});
+      kernel::characteristic_sums(ctx.backend(), knots, options.test.step(), projections.in(), cosine, sine);
+      if (options.all_reduce) detail::reduce_over_ranks(ctx, options, sums.data(), sums.size());
+      if constexpr (std::is_same_v<typename B::Memory, HostMemory>) trace.keep(view, begin, total, cosine, sine);
+      kernel::epps_pulley(ctx.backend(), options.test, total, 2 * parts * options.gradient_scale, cosine, sine,
+                          &statistic.out().row(view)[begin]);
+      if (!with_gradient) continue;
+      kernel::characteristic_slopes(ctx.backend(), knots, options.test.step(), View<const W, 2>(cosine),
+                                    View<const W, 2>(sine), projections.out());
+      kernel::gemm(ctx.backend(), kernel::Gemm<S>{.m = samples,
+                                                  .n = dims,
+                                                  .k = count,
+                                                  .a = projections.data(),
+                                                  .a_row = count,
+                                                  .b = slices.data() + begin,
+                                                  .b_row = 1,
+                                                  .b_col = slices.in().stride[0],
+                                                  .c = dx.data() + view * samples * dims,
+                                                  .c_row = dims,
+                                                  .add = begin > 0});
+    }
+  if (trace.statistic) kernel::copy_block(ctx.backend(), statistic.in(), trace.statistic, false);
+  auto loss = ctx.empty(Shape<0>{});
+  kernel::sum(ctx.backend(), detail::flat(statistic), loss.data());
+  kernel::scale(ctx.backend(), S(parts), View<const S, 1>(loss.data(), {1}), loss.data(), false);
+  return record(
+      std::move(loss),
+      [x, dx](Context<B>& c, const Tensor<B, 0>& dloss) {
+        if (auto sink = c.sink(x)) kernel::scale_by(c.backend(), dloss.data(), detail::flat(dx), sink.data, sink.add);
+      },
+      x);
+}
+
+/// SIGReg of the real frames of a batch, all of them one sample, with slices drawn for this step.
+template <class B>
+Var<B, 0> sigreg(const Sequence<B>& x, const SigregOptions& options = {}) {
+  return sigreg(valid_frames(x), random_slices(x.context(), x.channels(), options.slices), options);
+}
+
+}  // namespace phonaut
