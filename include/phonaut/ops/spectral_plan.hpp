@@ -26,7 +26,7 @@ struct SpectralConfig {
   long hop = 160;
   long window_length = 0;  ///< 0: n_fft. A shorter window is filled up with zeros …
   bool window_centred = true;  ///< … on both sides, or else behind it, and then frames reach only as far as the window
-  Window window;
+  Window window = {};
   double scale = 1;  ///< of the windowed samples
   long pad_left = 0, pad_right = 0;
   Edge edge = Edge::reflect;
@@ -39,7 +39,7 @@ struct SpectralConfig {
   bool energy_last = false;
   Spectrum spectrum = Spectrum::power;
   double eps = 0;
-  std::optional<FilterBank> filters;
+  std::optional<FilterBank> filters = {};
   bool log = false;
   double log_floor = 0;
   double log_scale = 1;  ///< of the natural logarithm

@@ -14,7 +14,7 @@ struct StftConfig {
   long n_fft = 400;
   long hop = 160;
   long window_length = 0;  ///< 0: n_fft; a shorter window stands in the middle of n_fft
-  Window window;
+  Window window = {};
   bool centre = true;  ///< frame t is centred on sample t · hop: n_fft / 2 samples of padding at both ends
   Edge edge = Edge::reflect;
   Scale scale = Scale::none;
