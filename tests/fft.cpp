@@ -19,13 +19,15 @@ double error_at(long n) {
   const Draws draws = Random{static_cast<std::uint64_t>(n), 0}.take(n);
   std::vector<T> a(static_cast<size_t>(fft.room())), b = a;
   std::vector<double> x(static_cast<size_t>(n));
-  for (size_t i = 0; i < x.size(); ++i) a[i] = static_cast<T>(x[i] = static_cast<float>(draws.normal(static_cast<long>(i))));
+  for (size_t i = 0; i < x.size(); ++i)
+    a[i] = static_cast<T>(x[i] = static_cast<float>(draws.normal(static_cast<long>(i))));
   T* const spectrum = spectral::rfft(fft, a.data(), b.data());
   double error = 0, scale = 0;
   for (long k = 0; k < plan.bins(); ++k) {
     std::complex<double> want = 0;
     for (long i = 0; i < n; ++i)
-      want += x[static_cast<size_t>(i)] * std::polar(1.0, -2 * M_PI * static_cast<double>(k * i % n) / static_cast<double>(n));
+      want += x[static_cast<size_t>(i)] *
+              std::polar(1.0, -2 * M_PI * static_cast<double>(k * i % n) / static_cast<double>(n));
     error = std::max(error, std::abs(want - std::complex<double>(spectrum[2 * k], spectrum[2 * k + 1])));
     scale = std::max(scale, std::abs(want));
   }

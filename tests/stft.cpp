@@ -1,5 +1,5 @@
-// Laws of the short-time transform: a batch equals its utterances, threads change no bit, the inverse inverts, and short
-// or empty signals have a defined result.
+// Laws of the short-time transform: a batch equals its utterances, threads change no bit, the inverse inverts, and
+// short or empty signals have a defined result.
 #include "phonaut/ops/stft.hpp"
 
 #include "catch.hpp"
@@ -47,8 +47,7 @@ TEST_CASE("an utterance has the same frames and gradients alone and in a padded 
       REQUIRE(z.time() == y.length(n));
       const long width = z.channels();
       const auto want = values_of(z.frames);
-      for (long i = 0; i < y.time() * width; ++i)
-        {
+      for (long i = 0; i < y.time() * width; ++i) {
         const float expected = i < z.time() * width ? want[static_cast<size_t>(i)] : 0;
         CHECK(frames[static_cast<size_t>(n * y.time() * width + i)] == expected);
       }
@@ -60,7 +59,8 @@ TEST_CASE("an utterance has the same frames and gradients alone and in a padded 
         want_gradient = values_of(ctx, g[alone.samples]);
       }
       for (long i = 0; i < 700; ++i)
-        CHECK(gradient[static_cast<size_t>(n * 700 + i)] == (i < x.length(n) ? want_gradient[static_cast<size_t>(i)] : 0));
+        CHECK(gradient[static_cast<size_t>(n * 700 + i)] ==
+              (i < x.length(n) ? want_gradient[static_cast<size_t>(i)] : 0));
     }
   }
 }
@@ -113,7 +113,8 @@ TEST_CASE("the inverse of a transform is the signal", "[stft]") {
     double error = 0;
     for (long n = 0; n < 2; ++n)
       for (long i = 0; i < 960; ++i)
-        error = std::max(error, std::fabs(got[static_cast<size_t>(n * 960 + i)] - want[static_cast<size_t>(n * 1001 + i)]));
+        error =
+            std::max(error, std::fabs(got[static_cast<size_t>(n * 960 + i)] - want[static_cast<size_t>(n * 1001 + i)]));
     CHECK(error < 1e-13);
   }
 }

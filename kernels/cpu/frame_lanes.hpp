@@ -1,6 +1,6 @@
 #pragma once
-// Frames in the lanes of registers: sixteen (or eight, or four) of them go through the same arithmetic together. Getting
-// them in and out is a transposition of small tiles.
+// Frames in the lanes of registers: sixteen (or eight, or four) of them go through the same arithmetic together.
+// Getting them in and out is a transposition of small tiles.
 #include "phonaut/ops/formula/spectral_frames.hpp"
 #include "simd_math.hpp"
 

@@ -6,7 +6,8 @@
 
 namespace phonaut::kernel::PHONAUT_ISA {
 
-/// Calls run(piece, scratch) for all pieces. Each worker has a scratch of its own; who computes a piece does not matter.
+/// Calls run(piece, scratch) for all pieces. Each worker has a scratch of its own; who computes a piece does not
+/// matter.
 template <class Tables, class F>
 PHONAUT_INLINE void for_each_piece(const Cpu& cpu, const Tables& t, const spectral::Pieces& pieces, float* scratch,
                                    const F& run) {

@@ -11,11 +11,11 @@ CASES(stft) {
     StftConfig config;
   };
   const std::vector<Size> sizes{
-      {2, 150, {.n_fft = 16, .hop = 5}},                                               // odd half hop, tail lanes
-      {1, 90, {.n_fft = 30, .hop = 7, .window_length = 20, .edge = Edge::zero}},       // radices 3 and 5
-      {1, 61, {.n_fft = 21, .hop = 4, .centre = false}},                               // odd size
-      {1, 40, {.n_fft = 22, .hop = 11, .scale = StftConfig::Scale::length}},           // a prime without butterfly
-      {2, 5, {.n_fft = 16, .hop = 4, .scale = StftConfig::Scale::window}},             // shorter than the padding
+      {2, 150, {.n_fft = 16, .hop = 5}},                                          // odd half hop, tail lanes
+      {1, 90, {.n_fft = 30, .hop = 7, .window_length = 20, .edge = Edge::zero}},  // radices 3 and 5
+      {1, 61, {.n_fft = 21, .hop = 4, .centre = false}},                          // odd size
+      {1, 40, {.n_fft = 22, .hop = 11, .scale = StftConfig::Scale::length}},      // a prime without butterfly
+      {2, 5, {.n_fft = 16, .hop = 4, .scale = StftConfig::Scale::window}},        // shorter than the padding
       {1, 3, {.n_fft = 2, .hop = 1, .window = Window::rectangular(), .centre = false}}};
   for (const Size& s : sizes) {
     const auto x = normal(Shape<2>{s.batch, s.samples}, 1);

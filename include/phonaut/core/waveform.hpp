@@ -26,8 +26,8 @@ template <class B>
 void check_lengths(const char* op, const Waveform<B>& x) {
   if (!x.padded()) return;
   if (x.lengths.extent(0) != x.batch())
-    throw ShapeError(
-        concat(op, ": samples have shape ", text(x.samples.shape()), " but there are ", x.lengths.extent(0), " lengths"));
+    throw ShapeError(concat(op, ": samples have shape ", text(x.samples.shape()), " but there are ",
+                            x.lengths.extent(0), " lengths"));
   for (long n = 0; n < x.batch(); ++n)
     if (x.length(n) < 0 || x.length(n) > x.time())
       throw ShapeError(concat(op, ": length ", x.length(n), " of utterance ", n, " is outside of 0 … ", x.time()));

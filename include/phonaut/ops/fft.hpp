@@ -143,25 +143,30 @@ template <bool Inverse, class L, class T>
 PHONAUT_HD PHONAUT_INLINE void fft_pass(const FftStage<T>& stage, L* from, L* to) {
   const Points<L, Inverse> x{from}, y{to};
   const long span = stage.span, jump = span * stage.groups;
-#define PHONAUT_PASS(BUTTERFLY, RADIX, ...)                                                                 \
-  for (long k = 0; k < stage.groups; ++k) {                                                                 \
-    BUTTERFLY(x, (RADIX) * span * k, y, span * k, span, jump, static_cast<const T*>(nullptr) __VA_ARGS__);  \
-    for (long s = 1; s < span; ++s)                                                                         \
-      BUTTERFLY(x, s + (RADIX) * span * k, y, s + span * k, span, jump,                                     \
-                stage.twiddle + 2 * ((RADIX)-1) * s __VA_ARGS__);                                           \
+#define PHONAUT_PASS(BUTTERFLY, RADIX, ...)                                                            \
+  for (long k = 0; k < stage.groups; ++k) {                                                            \
+    BUTTERFLY(x, (RADIX)*span* k, y, span* k, span, jump, static_cast<const T*>(nullptr) __VA_ARGS__); \
+    for (long s = 1; s < span; ++s)                                                                    \
+      BUTTERFLY(x, s + (RADIX)*span * k, y, s + span * k, span, jump,                                  \
+                stage.twiddle + 2 * ((RADIX)-1) * s __VA_ARGS__);                                      \
   }
   switch (stage.radix) {
-    case 2: PHONAUT_PASS(butterfly2, 2) break;
-    case 3: PHONAUT_PASS(butterfly3, 3) break;
-    case 4: PHONAUT_PASS(butterfly4, 4) break;
-    case 5: PHONAUT_PASS(butterfly5, 5) break;
-    default: PHONAUT_PASS(butterfly_any, stage.radix, , stage)
+    case 2:
+      PHONAUT_PASS(butterfly2, 2) break;
+    case 3:
+      PHONAUT_PASS(butterfly3, 3) break;
+    case 4:
+      PHONAUT_PASS(butterfly4, 4) break;
+    case 5:
+      PHONAUT_PASS(butterfly5, 5) break;
+    default:
+      PHONAUT_PASS(butterfly_any, stage.radix, , stage)
   }
 #undef PHONAUT_PASS
 }
 
-/// The complex transform of `points` values in `a` (unscaled); `b` is the second buffer. Returns the one of the two that
-/// holds the result.
+/// The complex transform of `points` values in `a` (unscaled); `b` is the second buffer. Returns the one of the two
+/// that holds the result.
 template <bool Inverse, class L, class T>
 PHONAUT_HD PHONAUT_INLINE L* complex_fft(const FftTables<T>& fft, L* a, L* b) {
   for (int i = 0; i < fft.stages; ++i) {
@@ -208,8 +213,8 @@ PHONAUT_HD PHONAUT_INLINE L* rfft(const FftTables<T>& fft, L* a, L* b) {
   return z;
 }
 
-/// bins() complex values in `a` -> size real samples Σ_k X_k exp(2πi kn / size) over all size frequencies (unscaled), in
-/// `a` or `b`; both have room() elements. The imaginary parts at 0 and Nyquist are ignored.
+/// bins() complex values in `a` -> size real samples Σ_k X_k exp(2πi kn / size) over all size frequencies (unscaled),
+/// in `a` or `b`; both have room() elements. The imaginary parts at 0 and Nyquist are ignored.
 template <class L, class T>
 PHONAUT_HD PHONAUT_INLINE L* irfft(const FftTables<T>& fft, L* a, L* b) {
   if (fft.size % 2 != 0) {

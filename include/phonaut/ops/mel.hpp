@@ -31,17 +31,23 @@ struct MelConfig {
 
 inline double hz_to_mel(MelScale scale, double hz) {
   switch (scale) {
-    case MelScale::htk: return 2595 * std::log10(1 + hz / 700);
-    case MelScale::kaldi: return 1127 * std::log(1 + hz / 700);
-    case MelScale::slaney: break;
+    case MelScale::htk:
+      return 2595 * std::log10(1 + hz / 700);
+    case MelScale::kaldi:
+      return 1127 * std::log(1 + hz / 700);
+    case MelScale::slaney:
+      break;
   }
   return hz >= 1000 ? 15 + std::log(hz / 1000) * 27 / std::log(6.4) : hz * 3 / 200;
 }
 inline double mel_to_hz(MelScale scale, double mel) {
   switch (scale) {
-    case MelScale::htk: return 700 * (std::pow(10.0, mel / 2595) - 1);
-    case MelScale::kaldi: return 700 * (std::exp(mel / 1127) - 1);
-    case MelScale::slaney: break;
+    case MelScale::htk:
+      return 700 * (std::pow(10.0, mel / 2595) - 1);
+    case MelScale::kaldi:
+      return 700 * (std::exp(mel / 1127) - 1);
+    case MelScale::slaney:
+      break;
   }
   return mel >= 15 ? 1000 * std::exp((mel - 15) * std::log(6.4) / 27) : mel * 200 / 3;
 }
@@ -49,8 +55,8 @@ inline double mel_to_hz(MelScale scale, double mel) {
 /// Rows of weights over frequency bins, of which each row has one stretch of non-zero ones.
 struct FilterBank {
   long bins = 0;
-  std::vector<long> first;      ///< of each band: its first bin
-  std::vector<long> begin;      ///< of each band: where its weights begin; one more entry ends the last
+  std::vector<long> first;  ///< of each band: its first bin
+  std::vector<long> begin;  ///< of each band: where its weights begin; one more entry ends the last
   std::vector<double> weights;
 
   long bands() const { return static_cast<long>(first.size()); }
@@ -94,10 +100,12 @@ inline FilterBank mel_filters(const MelConfig& c) {
   const double nyquist = c.sample_rate / 2;
   const double high = c.high <= 0 ? nyquist + c.high : c.high;
   if (c.bands < 1 || c.n_fft < 1 || !(c.sample_rate > 0))
-    throw ConfigError(concat("mel filters: need at least 1 band, an n_fft of at least 1 and a sample rate above 0, got ",
-                             c.bands, ", ", c.n_fft, " and ", c.sample_rate));
+    throw ConfigError(
+        concat("mel filters: need at least 1 band, an n_fft of at least 1 and a sample rate above 0, got ", c.bands,
+               ", ", c.n_fft, " and ", c.sample_rate));
   if (!(c.low >= 0 && c.low < high && high <= nyquist))
-    throw ConfigError(concat("mel filters: need 0 <= low < high <= ", nyquist, " Hz, got low ", c.low, " and high ", high));
+    throw ConfigError(
+        concat("mel filters: need 0 <= low < high <= ", nyquist, " Hz, got low ", c.low, " and high ", high));
   const bool kaldi = c.scale == MelScale::kaldi;
   const double vtln_high = c.vtln_high < 0 ? nyquist + c.vtln_high : c.vtln_high;
   if (c.vtln_warp != 1 && !(kaldi && c.vtln_warp > 0 && c.vtln_low > c.low && c.vtln_low < high && vtln_high > 0 &&
@@ -110,8 +118,7 @@ inline FilterBank mel_filters(const MelConfig& c) {
     const double mel = from + (to - from) * static_cast<double>(i) / static_cast<double>(c.bands + 1);
     if (!kaldi) return mel_to_hz(c.scale, mel);
     if (c.vtln_warp == 1) return mel;
-    return hz_to_mel(c.scale,
-                     detail::vtln(mel_to_hz(c.scale, mel), c.low, high, c.vtln_low, vtln_high, c.vtln_warp));
+    return hz_to_mel(c.scale, detail::vtln(mel_to_hz(c.scale, mel), c.low, high, c.vtln_low, vtln_high, c.vtln_warp));
   };
   FilterBank bank;
   std::vector<double> row(static_cast<size_t>(c.n_fft / 2 + 1));

@@ -28,9 +28,9 @@ Sequence<B> spectral_features(const Waveform<B>& x, const SharedSpectralPlan<typ
     longest = plan->frames(samples);
   }
   const auto& config = plan->config();
-  const Var<B, 2> padded = plan->in_place()
-                               ? rowwise(x.samples)
-                               : pad_signal(x, config.pad_left, config.pad_right, config.edge, plan->padded(samples, longest));
+  const Var<B, 2> padded =
+      plan->in_place() ? rowwise(x.samples)
+                       : pad_signal(x, config.pad_left, config.pad_right, config.edge, plan->padded(samples, longest));
   auto y = ctx.empty(Shape<3>{x.batch(), longest, plan->columns()});
   const auto pointer = [](const Lengths& l) { return l ? l.data() : static_cast<const long*>(nullptr); };
   {

@@ -1,6 +1,6 @@
 #pragma once
-// Kernels between waveforms and spectra: the reference loops, and what Cpu declares of its own. Padded frames (beyond an
-// utterance's count) are zero, and nothing flows back from them.
+// Kernels between waveforms and spectra: the reference loops, and what Cpu declares of its own. Padded frames (beyond
+// an utterance's count) are zero, and nothing flows back from them.
 #include "phonaut/core/backend.hpp"
 #include "phonaut/ops/formula/spectral_frames.hpp"
 
@@ -42,8 +42,8 @@ struct Pieces {
 // One piece of each kernel; the loops around them are the backends'.
 
 template <class Lanes, class Fft, class S, class T>
-PHONAUT_HD PHONAUT_INLINE void analysis_piece(const Analysis<T>& t, View<const S, 2> x, const long* frames, View<S, 3> y,
-                                              const Pieces& pieces, long i, S* scratch) {
+PHONAUT_HD PHONAUT_INLINE void analysis_piece(const Analysis<T>& t, View<const S, 2> x, const long* frames,
+                                              View<S, 3> y, const Pieces& pieces, long i, S* scratch) {
   const long n = pieces.item(i), first = pieces.begin(i), end = pieces.end(i), count = frames ? frames[n] : end;
   const long last = end < count ? end : count;
   S* const rows = y.data + n * y.stride[0];
@@ -80,8 +80,8 @@ PHONAUT_HD PHONAUT_INLINE void synthesis_piece(const Synthesis<T>& t, View<const
 
 template <class Lanes, class Fft, class S, class T>
 PHONAUT_HD PHONAUT_INLINE void synthesis_backward_piece(const Synthesis<T>& t, View<const S, 3> x, const long* frames,
-                                                        View<const S, 2> dz, Sink<S, 3> dx, const Pieces& pieces, long i,
-                                                        S* scratch) {
+                                                        View<const S, 2> dz, Sink<S, 3> dx, const Pieces& pieces,
+                                                        long i, S* scratch) {
   const long n = pieces.item(i), first = pieces.begin(i), end = pieces.end(i), count = frames ? frames[n] : end;
   const long last = end < count ? end : count;
   S* const rows = dx.data + n * dx.stride[0];

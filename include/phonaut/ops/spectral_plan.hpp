@@ -24,7 +24,7 @@ struct SpectralConfig {
   };
   long n_fft = 400;
   long hop = 160;
-  long window_length = 0;  ///< 0: n_fft. A shorter window is filled up with zeros …
+  long window_length = 0;      ///< 0: n_fft. A shorter window is filled up with zeros …
   bool window_centred = true;  ///< … on both sides, or else behind it, and then frames reach only as far as the window
   Window window = {};
   double scale = 1;  ///< of the windowed samples
@@ -59,8 +59,8 @@ class SpectralPlan {
     if (c.pad_left < 0 || c.pad_right < 0)
       throw ConfigError(concat("stft: padding must not be negative, got ", c.pad_left, " and ", c.pad_right));
     if (c.filters && c.filters->bins != fft_.bins())
-      throw ConfigError(concat("stft: the filters have ", c.filters->bins, " bins, but an n_fft of ", c.n_fft, " gives ",
-                               fft_.bins()));
+      throw ConfigError(concat("stft: the filters have ", c.filters->bins, " bins, but an n_fft of ", c.n_fft,
+                               " gives ", fft_.bins()));
     if (c.spectrum == Spectrum::complex && (c.filters || c.log || c.energy != FrameEnergy::none))
       throw ConfigError("stft: a complex spectrum takes no filters, logarithm or energy; choose power or magnitude");
     for (double w : window_values(c.window, c.window_length)) window_.push_back(static_cast<T>(w * c.scale));

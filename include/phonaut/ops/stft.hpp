@@ -53,8 +53,8 @@ class SynthesisPlan {
       : config_(config), fft_(config.n_fft) {
     const long n = config.n_fft, length = config.window_samples();
     if (length > n || config.hop < 1)
-      throw ConfigError(concat("istft: need 1 <= window length <= n_fft and hop >= 1, got ", length, ", ", n, " and ",
-                               config.hop));
+      throw ConfigError(
+          concat("istft: need 1 <= window length <= n_fft and hop >= 1, got ", length, ", ", n, " and ", config.hop));
     trim_ = trim >= 0 ? trim : config.centre ? n / 2 : 0;
     const double scale = 1 / (static_cast<double>(n) * config.forward_scale());
     std::vector<double> phases(static_cast<size_t>(config.hop), 0.0);

@@ -48,19 +48,28 @@ inline std::vector<double> window_values(const Window& window, long n) {
     const double k = static_cast<double>(i), a = 2 * pi * k / m;
     double& v = w[static_cast<size_t>(i)];
     switch (window.kind) {
-      case Window::Kind::hann: v = 0.5 - 0.5 * std::cos(a); break;
-      case Window::Kind::hamming: v = 0.54 - 0.46 * std::cos(a); break;
-      case Window::Kind::povey: v = std::pow(0.5 - 0.5 * std::cos(a), 0.85); break;
+      case Window::Kind::hann:
+        v = 0.5 - 0.5 * std::cos(a);
+        break;
+      case Window::Kind::hamming:
+        v = 0.54 - 0.46 * std::cos(a);
+        break;
+      case Window::Kind::povey:
+        v = std::pow(0.5 - 0.5 * std::cos(a), 0.85);
+        break;
       case Window::Kind::blackman:
         v = window.blackman - 0.5 * std::cos(a) + (0.5 - window.blackman) * std::cos(2 * a);
         break;
-      case Window::Kind::rectangular: break;
+      case Window::Kind::rectangular:
+        break;
       case Window::Kind::kaiser: {
         const double r = 2 * k / m - 1;
         v = bessel_i0(window.beta * std::sqrt(std::fmax(0.0, 1 - r * r))) / bessel_i0(window.beta);
         break;
       }
-      case Window::Kind::sine: v = std::sin(pi * (k + 0.5) / static_cast<double>(n)); break;
+      case Window::Kind::sine:
+        v = std::sin(pi * (k + 0.5) / static_cast<double>(n));
+        break;
     }
   }
   return w;

@@ -56,9 +56,7 @@ struct Analysis {
   /// Columns of the result.
   PHONAUT_HD PHONAUT_INLINE long columns() const { return bands_or_bins() + (energy != FrameEnergy::none ? 1 : 0); }
   PHONAUT_HD PHONAUT_INLINE long energy_column() const { return energy_last ? bands_or_bins() : 0; }
-  PHONAUT_HD PHONAUT_INLINE long feature_column() const {
-    return energy != FrameEnergy::none && !energy_last ? 1 : 0;
-  }
+  PHONAUT_HD PHONAUT_INLINE long feature_column() const { return energy != FrameEnergy::none && !energy_last ? 1 : 0; }
   /// Lanes' worth of scratch that a frame needs: two transform buffers, the spectrum, the features.
   PHONAUT_HD PHONAUT_INLINE long room() const { return 2 * fft.room() + bins() + columns(); }
 };
@@ -183,11 +181,16 @@ template <class L, class T>
 PHONAUT_HD PHONAUT_INLINE L bin_value(Spectrum kind, T eps, L re, L im) {
   const L power = re * re + im * im;
   switch (kind) {
-    case Spectrum::magnitude: return sqrt(power);
-    case Spectrum::smooth_magnitude: return sqrt(power + L(eps));
-    case Spectrum::floored_magnitude: return sqrt(max(power, L(eps)));
-    case Spectrum::floored_power: return max(power, L(eps));
-    default: return power;
+    case Spectrum::magnitude:
+      return sqrt(power);
+    case Spectrum::smooth_magnitude:
+      return sqrt(power + L(eps));
+    case Spectrum::floored_magnitude:
+      return sqrt(max(power, L(eps)));
+    case Spectrum::floored_power:
+      return max(power, L(eps));
+    default:
+      return power;
   }
 }
 /// f with d value / d re = f re and d value / d im = f im.
@@ -195,11 +198,16 @@ template <class L, class T>
 PHONAUT_HD PHONAUT_INLINE L bin_slope(Spectrum kind, T eps, L re, L im) {
   const L power = re * re + im * im, zero(T(0)), one(T(1));
   switch (kind) {
-    case Spectrum::magnitude: return select(power > zero, one / sqrt(select(power > zero, power, one)), zero);
-    case Spectrum::smooth_magnitude: return one / sqrt(power + L(eps));
-    case Spectrum::floored_magnitude: return select(power >= L(eps), one / sqrt(max(power, L(eps))), zero);
-    case Spectrum::floored_power: return select(power >= L(eps), L(T(2)), zero);
-    default: return L(T(2));
+    case Spectrum::magnitude:
+      return select(power > zero, one / sqrt(select(power > zero, power, one)), zero);
+    case Spectrum::smooth_magnitude:
+      return one / sqrt(power + L(eps));
+    case Spectrum::floored_magnitude:
+      return select(power >= L(eps), one / sqrt(max(power, L(eps))), zero);
+    case Spectrum::floored_power:
+      return select(power >= L(eps), L(T(2)), zero);
+    default:
+      return L(T(2));
   }
 }
 
@@ -237,7 +245,8 @@ PHONAUT_HD PHONAUT_INLINE void gradient_of_spectrum(const Analysis<T>& a, L* x, 
   if (a.bands > 0) {
     if (a.log) {
       for (long k = 0; k < bins; ++k) p[k] = bin_value(a.spectrum, a.eps, x[2 * k], x[2 * k + 1]);
-      for (long b = 0; b < a.bands; ++b) dy[b] = log_feature_slope(band_value(a, b, p), a.log_floor, a.log_scale, dy[b]);
+      for (long b = 0; b < a.bands; ++b)
+        dy[b] = log_feature_slope(band_value(a, b, p), a.log_floor, a.log_scale, dy[b]);
     }
     for (long k = 0; k < bins; ++k) p[k] = L(T(0));
     for (long b = 0; b < a.bands; ++b) {
@@ -333,9 +342,9 @@ PHONAUT_HD PHONAUT_INLINE long overlap_room(const Tables& t, long samples) {
 /// belongs to one call, so that sums do not depend on who computes what; frames at the borders are computed twice.
 /// `sum` has overlap_room(end - begin) elements.
 template <class Lanes, class Fft = Transforms, class S, class T>
-PHONAUT_HD PHONAUT_INLINE void analyse_backward(const Analysis<T>& t, const S* x, long frames, const S* dy, long dy_step,
-                                                long begin, long end, typename Lanes::Lane* memory, S* sum, S* dx,
-                                                bool add) {
+PHONAUT_HD PHONAUT_INLINE void analyse_backward(const Analysis<T>& t, const S* x, long frames, const S* dy,
+                                                long dy_step, long begin, long end, typename Lanes::Lane* memory,
+                                                S* sum, S* dx, bool add) {
   using L = typename Lanes::Lane;
   const FrameBuffers<L> m(memory, t);
   const FrameRange range(t, frames, begin, end);
