@@ -21,6 +21,19 @@ PHONAUT_INLINE void parallel_for(long threads, long blocks, const F& run) {
   for (long block = 0; block < blocks; ++block) run(block);
 }
 
+/// Calls `run(t)` once for each t of [0, threads), each on a thread of its own where OpenMP has that many.
+template <class F>
+PHONAUT_INLINE void parallel_threads(long threads, const F& run) {
+#ifdef _OPENMP
+  if (threads > 1) {
+#pragma omp parallel for num_threads(static_cast <int>(threads)) schedule(static, 1)
+    for (long t = 0; t < threads; ++t) run(t);
+    return;
+  }
+#endif
+  for (long t = 0; t < threads; ++t) run(t);
+}
+
 PHONAUT_INLINE constexpr long blocks_of(long n, long block) { return (n + block - 1) / block; }
 
 /// Elements per block of a memory-bound kernel: 64 KiB of floats, half of an L2's share, large against the 1 us that

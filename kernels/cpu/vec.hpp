@@ -144,6 +144,64 @@ PHONAUT_INLINE Mask Mask::first(long n) {
 
 #endif
 
+/// Exchanges rows and columns of a square of numbers, one row per register.
+PHONAUT_INLINE void transpose(Vec (&x)[Vec::lanes]) {
+#if defined(__AVX512F__)
+  __m512 a[16], b[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {  // pairs of rows
+    a[2 * i] = _mm512_unpacklo_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
+    a[2 * i + 1] = _mm512_unpackhi_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // groups of four rows: b[4 i + c] has column c of each 128-bit quarter
+    const auto low = [&](int j) { return _mm512_castps_pd(a[4 * i + j]); };
+    b[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low(0), low(2)));
+    b[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low(0), low(2)));
+    b[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(low(1), low(3)));
+    b[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(low(1), low(3)));
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {  // quarters: column 4 q + c gathers quarter q of four groups
+    const __m512 even01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0x88),
+                 odd01 = _mm512_shuffle_f32x4(b[c], b[4 + c], 0xdd);
+    const __m512 even23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0x88),
+                 odd23 = _mm512_shuffle_f32x4(b[8 + c], b[12 + c], 0xdd);
+    x[c] = Vec::Batch(_mm512_shuffle_f32x4(even01, even23, 0x88));
+    x[8 + c] = Vec::Batch(_mm512_shuffle_f32x4(even01, even23, 0xdd));
+    x[4 + c] = Vec::Batch(_mm512_shuffle_f32x4(odd01, odd23, 0x88));
+    x[12 + c] = Vec::Batch(_mm512_shuffle_f32x4(odd01, odd23, 0xdd));
+  }
+#elif defined(__AVX2__)
+  __m256 a[8], b[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    a[2 * i] = _mm256_unpacklo_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
+    a[2 * i + 1] = _mm256_unpackhi_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+    b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
+    b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+    b[4 * i + 3] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < 4; ++c) {
+    x[c] = Vec::Batch(_mm256_permute2f128_ps(b[c], b[4 + c], 0x20));
+    x[4 + c] = Vec::Batch(_mm256_permute2f128_ps(b[c], b[4 + c], 0x31));
+  }
+#elif defined(__SSE2__)
+  _MM_TRANSPOSE4_PS(x[0].v.data, x[1].v.data, x[2].v.data, x[3].v.data);
+#else
+  alignas(64) float from[Vec::lanes][Vec::lanes], to[Vec::lanes][Vec::lanes];
+  for (long i = 0; i < Vec::lanes; ++i) x[i].store(from[i]);
+  for (long i = 0; i < Vec::lanes; ++i)
+    for (long j = 0; j < Vec::lanes; ++j) to[j][i] = from[i][j];
+  for (long i = 0; i < Vec::lanes; ++i) x[i] = Vec::load(to[i]);
+#endif
+}
+
 /// Folds the lanes in halves, in the same order for every call.
 template <class Combine>
 PHONAUT_INLINE float fold(Vec a, const Combine& combine) {

@@ -1,0 +1,196 @@
+#pragma once
+// The inner part of the matrix product: a tile of c that stays in registers while one pass over k feeds it, and the
+// packing of b into slivers as wide as a tile.
+#include "vec.hpp"
+
+#ifdef PHONAUT_ISA
+namespace phonaut::kernel::PHONAUT_ISA {
+
+// Rows x registers of a tile: as many accumulators as leave room for one row of b and one number of a.
+#if defined(__AVX512F__)
+constexpr int tile_rows = 14, tile_registers = 2;  // 28 of 32 registers
+#elif defined(__AVX2__)
+constexpr int tile_rows = 6, tile_registers = 2;  // 12 of 16
+#else
+constexpr int tile_rows = 4, tile_registers = 2;  // 8 of 16: products need a register of their own without FMA
+#endif
+constexpr long tile_columns = tile_registers * Vec::lanes;
+static_assert(tile_rows <= Vec::lanes, "a transposed tile is written by rows of one register");
+
+/// What a tile does with its sums.
+struct TileOutput {
+  float* c;
+  long c_row;
+  const float* bias;  ///< of the tile's first column (of c), or null
+  bool add;
+  long width;  ///< valid columns of the tile
+};
+
+/// acc[i][j] = sum over p < k of a[i * a_row + p * a_col] * b[p * b_row + j].
+template <int rows, int registers>
+PHONAUT_INLINE void accumulate_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
+                                    Vec (&acc)[rows][registers]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+    for (int r = 0; r < registers; ++r) acc[i][r] = Vec(0.0f);
+  // Every third row has a pointer; the two behind it are reached by scaled addressing. 14 pointers would not fit into
+  // the general registers.
+  constexpr int pointers = (rows + 2) / 3;
+  const float* row[pointers];
+#pragma GCC unroll 16
+  for (int i = 0; i < pointers; ++i) row[i] = a + 3 * i * a_row;
+  for (long p = 0; p < k; ++p) {
+    Vec bv[registers];
+#pragma GCC unroll 4
+    for (int r = 0; r < registers; ++r) bv[r] = Vec::load(b + r * Vec::lanes);
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i) {
+      const Vec av(row[i / 3][(i % 3) * a_row]);
+#pragma GCC unroll 4
+      for (int r = 0; r < registers; ++r) acc[i][r] = fma(av, bv[r], acc[i][r]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < pointers; ++i) row[i] += a_col;
+    b += b_row;
+  }
+}
+
+/// c = (or +=) a b + bias for one tile.
+template <int rows, int registers>
+void tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row, const TileOutput& out) {
+  Vec acc[rows][registers];
+  accumulate_tile<rows, registers>(k, a, a_row, a_col, b, b_row, acc);
+  float* c = out.c;
+  if (out.width == registers * Vec::lanes) {
+    if (out.bias) {
+      Vec bias[registers];
+#pragma GCC unroll 4
+      for (int r = 0; r < registers; ++r) bias[r] = Vec::load(out.bias + r * Vec::lanes);
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+        for (int r = 0; r < registers; ++r) acc[i][r] += bias[r];
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; ++i, c += out.c_row)
+#pragma GCC unroll 4
+      for (int r = 0; r < registers; ++r) put(c + r * Vec::lanes, acc[i][r], out.add);
+  } else {
+#pragma GCC unroll 4
+    for (int r = 0; r < registers; ++r) {
+      long n = out.width - r * Vec::lanes;
+      if (n <= 0) break;
+      n = n < Vec::lanes ? n : Vec::lanes;
+      const bool whole = n == Vec::lanes;
+      const long at = r * Vec::lanes;
+      Vec bias(0.0f);
+      if (out.bias) bias = whole ? Vec::load(out.bias + at) : Vec::load(out.bias + at, n);
+#pragma GCC unroll 16
+      for (int i = 0; i < rows; ++i) {
+        float* to = out.c + i * out.c_row + at;
+        if (whole) put(to, acc[i][r] + bias, out.add);
+        else put(to, acc[i][r] + bias, out.add, n);
+      }
+    }
+  }
+}
+
+/// The same with the roles of a and b exchanged: rows of the tile are columns of c. `width` counts the tile's columns,
+/// which are rows of c; `bias` belongs to the tile's rows.
+template <int rows, int registers>
+void transposed_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
+                     const TileOutput& out) {
+  Vec acc[rows][registers];
+  accumulate_tile<rows, registers>(k, a, a_row, a_col, b, b_row, acc);
+  constexpr bool whole = rows == Vec::lanes;
+  Vec bias(0.0f);
+  if (out.bias) bias = whole ? Vec::load(out.bias) : Vec::load(out.bias, rows);
+#pragma GCC unroll 4
+  for (int r = 0; r < registers; ++r) {
+    Vec block[Vec::lanes];
+#pragma GCC unroll 16
+    for (int i = 0; i < Vec::lanes; ++i) block[i] = i < rows ? acc[i < rows ? i : 0][r] : Vec(0.0f);
+    transpose(block);
+    float* c = out.c + r * Vec::lanes * out.c_row;
+    const long valid = out.width - r * Vec::lanes;
+#pragma GCC unroll 16
+    for (int l = 0; l < Vec::lanes; ++l) {
+      if (l >= valid) break;
+      if constexpr (whole) put(c + l * out.c_row, block[l] + bias, out.add);
+      else put(c + l * out.c_row, block[l] + bias, out.add, rows);
+    }
+  }
+}
+
+using Tile = void (*)(long k, const float* a, long a_row, long a_col, const float* b, long b_row, const TileOutput&);
+
+/// tiles[rows - 1][registers - 1]
+struct TileTable {
+  Tile entry[tile_rows][tile_registers];
+};
+template <bool transposed, int rows = 1>
+PHONAUT_INLINE constexpr void fill_tiles(TileTable& table) {
+  static_assert(tile_registers == 2);
+  if constexpr (transposed) {
+    table.entry[rows - 1][0] = transposed_tile<rows, 1>;
+    table.entry[rows - 1][1] = transposed_tile<rows, 2>;
+  } else {
+    table.entry[rows - 1][0] = tile<rows, 1>;
+    table.entry[rows - 1][1] = tile<rows, 2>;
+  }
+  if constexpr (rows < tile_rows) fill_tiles<transposed, rows + 1>(table);
+}
+template <bool transposed>
+constexpr TileTable make_tiles() {
+  TileTable table{};
+  fill_tiles<transposed>(table);
+  return table;
+}
+
+PHONAUT_INLINE void copy(const float* from, long n, float* to) {
+  long i = 0;
+  for (; i + Vec::lanes <= n; i += Vec::lanes) Vec::load(from + i).store(to + i);
+  if (i < n) Vec::load(from + i, n - i).store(to + i, n - i);
+}
+
+/// Columns [0, n) of b, n <= tile_columns, as one sliver: row p at to + p * sliver_width(n), padded with zeros.
+PHONAUT_INLINE constexpr long sliver_width(long n) { return (n + Vec::lanes - 1) / Vec::lanes * Vec::lanes; }
+
+inline void pack_sliver(long k, long n, const float* b, long b_row, long b_col, float* to) {
+  const long width = sliver_width(n);
+  if (b_col == 1) {
+    for (long p = 0; p < k; ++p, b += b_row, to += width) {
+      if (n == width) {
+        for (long j = 0; j < n; j += Vec::lanes) Vec::load(b + j).store(to + j);
+      } else {
+        long j = 0;
+        for (; j + Vec::lanes <= n; j += Vec::lanes) Vec::load(b + j).store(to + j);
+        Vec::load(b + j, n - j).store(to + j);
+      }
+    }
+    return;
+  }
+  for (long j = 0; j < n; j += Vec::lanes) {
+    const long columns = n - j < Vec::lanes ? n - j : Vec::lanes;
+    const float* from = b + j * b_col;
+    long p = 0;
+    if (b_row == 1 && columns == Vec::lanes)
+      for (; p + Vec::lanes <= k; p += Vec::lanes) {
+        Vec block[Vec::lanes];
+#pragma GCC unroll 16
+        for (long l = 0; l < Vec::lanes; ++l) block[l] = Vec::load(from + l * b_col + p);
+        transpose(block);
+#pragma GCC unroll 16
+        for (long l = 0; l < Vec::lanes; ++l) block[l].store(to + (p + l) * width + j);
+      }
+    for (; p < k; ++p) {
+      float* row = to + p * width + j;
+      for (long l = 0; l < columns; ++l) row[l] = from[l * b_col + p * b_row];
+      for (long l = columns; l < Vec::lanes; ++l) row[l] = 0.0f;
+    }
+  }
+}
+
+}  // namespace phonaut::kernel::PHONAUT_ISA
+#endif

@@ -1,0 +1,18 @@
+#pragma once
+#include <vector>
+
+#include "phonaut/core/backend.hpp"
+
+namespace phonaut::testing {
+
+/// The instruction sets to test: all that run here; those up to PHONAUT_ISA, where it is set, so that a run under an
+/// emulated processor stays within it.
+inline std::vector<Isa> isas() {
+  std::vector<Isa> all;
+  const Isa best = best_isa();
+  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
+    if (can_run(isa) && isa <= best) all.push_back(isa);
+  return all;
+}
+
+}  // namespace phonaut::testing
