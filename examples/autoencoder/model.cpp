@@ -1,0 +1,97 @@
+#include "model.hpp"
+
+using namespace phonaut;
+
+namespace {
+
+constexpr long kExpand = 2;  ///< the stem and the latents each join two frames
+
+ZipformerStack<B>::Config stack_config(const ModelConfig& c, long factor) {
+  return {.dim = c.dim,
+          .layers = 1,
+          .heads = c.heads,
+          .feedforward = c.feedforward,
+          .kernel = c.kernel,
+          .downsample = factor};
+}
+
+/// Two neighbouring frames become one: (N, 2T, C) -> (N, T, 2C).
+Sequence<B> join_pairs(const Sequence<B>& x) {
+  const long n = x.batch(), t = x.time(), c = x.channels();
+  return {reshape(x.frames, Shape<3>{n, t / kExpand, kExpand * c}), map_lengths(x, [](long l) { return l / kExpand; }),
+          x.rate / kExpand};
+}
+/// The way back: (N, T, 2C) -> (N, 2T, C).
+Sequence<B> split_pairs(const Sequence<B>& x) {
+  const long n = x.batch(), t = x.time(), c = x.channels();
+  return {reshape(x.frames, Shape<3>{n, t * kExpand, c / kExpand}), map_lengths(x, [](long l) { return l * kExpand; }),
+          x.rate * kExpand};
+}
+
+}  // namespace
+
+Autoencoder::Autoencoder(Context<B>& ctx, const ModelConfig& c)
+    : config(c),
+      mel(ctx, LogMel<B>::hifigan(c.rate, c.window(), c.hop(), c.mels, c.rate / 2.0)),
+      stem(ctx, {.in = kExpand * c.mels, .out = c.dim}),
+      hidden_frame(make_param(ctx, Shape<1>{c.dim}, Init::uniform(0.5))),
+      encoder_norm(ctx, {.dim = c.dim}),
+      to_latent(ctx, {.in = kExpand * c.dim, .out = c.bottleneck == "kl" ? 2 * c.latent : c.latent}),
+      predictor_in(ctx, {.in = c.latent, .out = 2 * c.dim}),
+      predictor_out(ctx, {.in = 2 * c.dim, .out = c.latent}),
+      from_latent(ctx, {.in = c.latent, .out = kExpand * c.dim}),
+      decoder_norm(ctx, {.dim = c.dim}),
+      head(ctx, {.in = c.dim, .out = kExpand * (c.window() + 2)}),
+      synthesis(make_head_plan<B>({.n_fft = c.window(), .hop = c.hop()})) {
+  for (long factor : c.encoder_factors) encoder.emplace_back(ctx, stack_config(c, factor));
+  for (long factor : c.decoder_factors) decoder.emplace_back(ctx, stack_config(c, factor));
+  if (c.bottleneck == "rvq") {
+    rvq.emplace(ctx,
+                ResidualVectorQuantizer<B>::Config{.dim = c.latent, .codebooks = c.codebooks, .size = c.codebook_size});
+  } else if (c.bottleneck == "fsq") {
+    to_levels.emplace(ctx, Linear<B>::Config{.in = c.latent, .out = static_cast<long>(c.levels.size())});
+    from_levels.emplace(ctx, Linear<B>::Config{.in = static_cast<long>(c.levels.size()), .out = c.latent});
+  } else if (c.bottleneck != "sigreg" && c.bottleneck != "kl" && c.bottleneck != "none") {
+    throw ConfigError("autoencoder: there is no bottleneck '" + c.bottleneck + "', only sigreg, kl, none, rvq and fsq");
+  }
+}
+
+Latents Autoencoder::encode(const Waveform<B>& x, const std::vector<char>* hidden) const {
+  Sequence<B> y = join_pairs(mel(x));
+  y = y.with(stem(y.frames));
+  if (hidden) {
+    // A latent frame stands for two frames at this rate.
+    std::vector<char> fine;
+    fine.reserve(kExpand * hidden->size());
+    for (char h : *hidden) fine.insert(fine.end(), kExpand, h);
+    y = y.with(replace_frames(y.frames, fine, hidden_frame));
+  }
+  for (const auto& stack : encoder) y = stack(y);
+  y = join_pairs(y.with(encoder_norm(y.frames)));
+  const Var<B, 3> z = to_latent(y.frames);
+  if (config.bottleneck != "kl") return {y.with(z), {}};
+  return {y.with(slice(z, 2, 0, config.latent)), y.with(slice(z, 2, config.latent, 2 * config.latent))};
+}
+
+Coded Autoencoder::bottleneck(const Latents& latents) {
+  const Sequence<B>& z = latents.value;
+  const bool training = z.context().training();
+  if (config.bottleneck == "kl" && training) return {z.with(sample_gaussian(z.frames, latents.spread.frames)), {}, 0};
+  if (rvq) {
+    auto q = (*rvq)(z);
+    return {q.quantized, q.loss, q.usage};
+  }
+  if (to_levels) return {z.with((*from_levels)(fsq(*to_levels)(z.frames), config.levels)), {}, 0};
+  return {z, {}, 0};
+}
+
+Waveform<B> Autoencoder::decode(const Sequence<B>& coded) const {
+  Sequence<B> y = split_pairs(coded.with(from_latent(coded.frames)));
+  for (const auto& stack : decoder) y = stack(y);
+  y = y.with(decoder_norm(y.frames));
+  return istft_head(split_pairs(y.with(head(y.frames))), synthesis);
+}
+
+Var<B, 3> Autoencoder::predict(const Sequence<B>& latents) const {
+  return predictor_out(swoosh_r(predictor_in(latents.frames)));
+}
