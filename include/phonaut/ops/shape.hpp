@@ -82,6 +82,11 @@ void hand_on(Context<B>& ctx, const Tensor<B, Q>& dy, const Var<B, R>& x) {
   if (auto dx = ctx.sink(x))
     kernel::accumulate(ctx.backend(), View<const typename B::Scalar, 1>(dy.data(), {dy.size()}), dx.data);
 }
+/// The elements of a weight for a kernel; null for an absent one.
+template <class B, size_t R>
+const typename B::Scalar* data_of(const Var<B, R>& w) {
+  return w ? w.in().data : nullptr;
+}
 
 }  // namespace detail
 
