@@ -6,9 +6,8 @@ namespace phonaut::kernel::PHONAUT_ISA {
 void add_columns(const Cpu& cpu, View<const float, 2> x, const float* b, View<float, 2> y) {
   parallel_rows(cpu.threads, x.shape[0], x.shape[1], [&](long first, long last) {
     for (long r = first; r < last; ++r)
-      along(x.shape[1], [&](long i, auto n) PHONAUT_FORCE_INLINE {
-        store(y.row(r) + i, load(x.row(r) + i, n) + load(b + i, n), n);
-      });
+      along(x.shape[1], [&](long i, auto n)
+                            PHONAUT_FORCE_INLINE { store(y.row(r) + i, load(x.row(r) + i, n) + load(b + i, n), n); });
   });
 }
 

@@ -9,9 +9,8 @@ void glu_forward(const Cpu& cpu, View<const float, 2> x, View<float, 2> y) {
   parallel_rows(cpu.threads, y.shape[0], x.shape[1], [&](long first, long last) {
     for (long r = first; r < last; ++r) {
       const float *a = x.row(r), *b = a + width;
-      along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE {
-        store(y.row(r) + i, load(a + i, n) * sigmoid(load(b + i, n)), n);
-      });
+      along(width, [&](long i, auto n)
+                       PHONAUT_FORCE_INLINE { store(y.row(r) + i, load(a + i, n) * sigmoid(load(b + i, n)), n); });
     }
   });
 }

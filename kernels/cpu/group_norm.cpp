@@ -52,120 +52,125 @@ PHONAUT_INLINE void for_each_strip(long begin, long end, const F& run) {
 void group_norm_forward(const Cpu& cpu, View<const float, 3> x, const long* lengths, long groups, const float* gain,
                         const float* bias, double epsilon, View<float, 3> y, View<float, 3> stats) {
   const long group_width = groups > 0 ? x.shape[2] / groups : 0;
-  for_each_bundle(cpu, x.shape[0], groups, group_width > 0 ? group_width : 1, [&](long n, long first_group, long last_group) {
-    const long time = lengths ? lengths[n] : x.shape[1];
-    const float* from = x.data + n * x.stride[0];
-    float* to = y.data + n * y.stride[0];
-    const long begin = first_group * group_width, end = last_group * group_width;
-    const double count = static_cast<double>(time > 0 ? time * group_width : 1);
-    // Sums of a group collect in `of_group`: at most strip_width groups per bundle.
-    const auto by_group = [&](const auto& term, double* of_group) {
-      for (long g = 0; g < last_group - first_group; ++g) of_group[g] = 0;
-      for_each_strip(begin, end, [&](long first, long width) {
-        const Strip sums = sum_down(time, first, width, term);
-        for (long i = 0; i < width; ++i) of_group[(first + i) / group_width - first_group] += sums.value[i];
-      });
-    };
-    double mean[strip_width], variance[strip_width];
-    by_group([&](long t, long c, auto k) PHONAUT_FORCE_INLINE { return load(from + t * x.stride[1] + c, k); }, mean);
-    for (long g = 0; g < last_group - first_group; ++g) {
-      mean[g] /= count;
-      stats(n, first_group + g, 0) = static_cast<float>(mean[g]);
-    }
-    // The mean of every channel of a strip, in lanes.
-    float centre[strip_width + 16], scale[strip_width + 16];
-    const auto spread = [&](long first, long width, long which, float* out) {
-      for (long i = 0; i < width; ++i) out[i] = stats(n, (first + i) / group_width, which);
-    };
-    for (long g = 0; g < last_group - first_group; ++g) variance[g] = 0;
-    for_each_strip(begin, end, [&](long first, long width) {
-      spread(first, width, 0, centre);
-      const Strip sums = sum_down(time, first, width, [&](long t, long c, auto k) PHONAUT_FORCE_INLINE {
-        const Vec d = load(from + t * x.stride[1] + c, k) - load(centre + (c - first), k);
-        return d * d;
-      });
-      for (long i = 0; i < width; ++i) variance[(first + i) / group_width - first_group] += sums.value[i];
-    });
-    for (long g = 0; g < last_group - first_group; ++g)
-      stats(n, first_group + g, 1) = static_cast<float>(1.0 / ::sqrt(variance[g] / count + epsilon));
-    for_each_strip(begin, end, [&](long first, long width) {
-      spread(first, width, 0, centre);
-      spread(first, width, 1, scale);
-      for (long t = 0; t < x.shape[1]; ++t)
-        along(width, [&](long i, auto k) PHONAUT_FORCE_INLINE {
-          Vec v(0.0f);
-          if (t < time) {
-            v = (load(from + t * x.stride[1] + first + i, k) - load(centre + i, k)) * load(scale + i, k);
-            if (gain) v = v * load(gain + first + i, k);
-            if (bias) v = v + load(bias + first + i, k);
-          }
-          store(to + t * y.stride[1] + first + i, v, k);
+  for_each_bundle(
+      cpu, x.shape[0], groups, group_width > 0 ? group_width : 1, [&](long n, long first_group, long last_group) {
+        const long time = lengths ? lengths[n] : x.shape[1];
+        const float* from = x.data + n * x.stride[0];
+        float* to = y.data + n * y.stride[0];
+        const long begin = first_group * group_width, end = last_group * group_width;
+        const double count = static_cast<double>(time > 0 ? time * group_width : 1);
+        // Sums of a group collect in `of_group`: at most strip_width groups per bundle.
+        const auto by_group = [&](const auto& term, double* of_group) {
+          for (long g = 0; g < last_group - first_group; ++g) of_group[g] = 0;
+          for_each_strip(begin, end, [&](long first, long width) {
+            const Strip sums = sum_down(time, first, width, term);
+            for (long i = 0; i < width; ++i) of_group[(first + i) / group_width - first_group] += sums.value[i];
+          });
+        };
+        double mean[strip_width], variance[strip_width];
+        by_group([&](long t, long c, auto k) PHONAUT_FORCE_INLINE { return load(from + t * x.stride[1] + c, k); },
+                 mean);
+        for (long g = 0; g < last_group - first_group; ++g) {
+          mean[g] /= count;
+          stats(n, first_group + g, 0) = static_cast<float>(mean[g]);
+        }
+        // The mean of every channel of a strip, in lanes.
+        float centre[strip_width + 16], scale[strip_width + 16];
+        const auto spread = [&](long first, long width, long which, float* out) {
+          for (long i = 0; i < width; ++i) out[i] = stats(n, (first + i) / group_width, which);
+        };
+        for (long g = 0; g < last_group - first_group; ++g) variance[g] = 0;
+        for_each_strip(begin, end, [&](long first, long width) {
+          spread(first, width, 0, centre);
+          const Strip sums = sum_down(time, first, width, [&](long t, long c, auto k) PHONAUT_FORCE_INLINE {
+            const Vec d = load(from + t * x.stride[1] + c, k) - load(centre + (c - first), k);
+            return d * d;
+          });
+          for (long i = 0; i < width; ++i) variance[(first + i) / group_width - first_group] += sums.value[i];
         });
-    });
-  });
+        for (long g = 0; g < last_group - first_group; ++g)
+          stats(n, first_group + g, 1) = static_cast<float>(1.0 / ::sqrt(variance[g] / count + epsilon));
+        for_each_strip(begin, end, [&](long first, long width) {
+          spread(first, width, 0, centre);
+          spread(first, width, 1, scale);
+          for (long t = 0; t < x.shape[1]; ++t)
+            along(width, [&](long i, auto k) PHONAUT_FORCE_INLINE {
+              Vec v(0.0f);
+              if (t < time) {
+                v = (load(from + t * x.stride[1] + first + i, k) - load(centre + i, k)) * load(scale + i, k);
+                if (gain) v = v * load(gain + first + i, k);
+                if (bias) v = v + load(bias + first + i, k);
+              }
+              store(to + t * y.stride[1] + first + i, v, k);
+            });
+        });
+      });
 }
 
 void group_norm_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> x, const long* lengths,
                          long groups, const float* gain, View<const float, 3> stats, Sink<float, 3> dx,
                          Sink<float, 1> dgain, Sink<float, 1> dbias, View<float, 2> partial) {
   const long channels = x.shape[2], group_width = groups > 0 ? channels / groups : 0;
-  for_each_bundle(cpu, x.shape[0], groups, group_width > 0 ? group_width : 1, [&](long n, long first_group, long last_group) {
-    const long time = lengths ? lengths[n] : x.shape[1];
-    const float *from = x.data + n * x.stride[0], *dfrom = dy.data + n * dy.stride[0];
-    const long begin = first_group * group_width, end = last_group * group_width;
-    const double count = static_cast<double>(time > 0 ? time * group_width : 1);
-    float centre[strip_width + 16], scale[strip_width + 16], mean_h[strip_width + 16], mean_hz[strip_width + 16];
-    double sum_h[strip_width], sum_hz[strip_width];
-    for (long g = 0; g < last_group - first_group; ++g) sum_h[g] = sum_hz[g] = 0;
-    const auto spread = [&](long first, long width) {
-      for (long i = 0; i < width; ++i) {
-        centre[i] = stats(n, (first + i) / group_width, 0);
-        scale[i] = stats(n, (first + i) / group_width, 1);
-      }
-    };
-    // Per channel: Σ dy and Σ dy z. They are the gradients of bias and gain, and with the gain the sums of the group.
-    for_each_strip(begin, end, [&](long first, long width) {
-      spread(first, width);
-      const Strip to_bias = sum_down(time, first, width, [&](long t, long c, auto k) PHONAUT_FORCE_INLINE {
-        return load(dfrom + t * dy.stride[1] + c, k);
-      });
-      const Strip to_gain = sum_down(time, first, width, [&](long t, long c, auto k) PHONAUT_FORCE_INLINE {
-        const Vec z = (load(from + t * x.stride[1] + c, k) - load(centre + (c - first), k)) * load(scale + (c - first), k);
-        return load(dfrom + t * dy.stride[1] + c, k) * z;
-      });
-      for (long i = 0; i < width; ++i) {
-        const long g = (first + i) / group_width - first_group;
-        const double factor = gain ? static_cast<double>(gain[first + i]) : 1.0;
-        sum_h[g] += factor * to_bias.value[i];
-        sum_hz[g] += factor * to_gain.value[i];
-        if (partial) {
-          partial.row(n)[first + i] = static_cast<float>(to_gain.value[i]);
-          partial.row(n)[channels + first + i] = static_cast<float>(to_bias.value[i]);
-        }
-      }
-    });
-    if (!dx) return;
-    for_each_strip(begin, end, [&](long first, long width) {
-      spread(first, width);
-      for (long i = 0; i < width; ++i) {
-        const long g = (first + i) / group_width - first_group;
-        mean_h[i] = static_cast<float>(sum_h[g] / count);
-        mean_hz[i] = static_cast<float>(sum_hz[g] / count);
-      }
-      for (long t = 0; t < x.shape[1]; ++t)
-        along(width, [&](long i, auto k) PHONAUT_FORCE_INLINE {
-          Vec v(0.0f);
-          if (t < time) {
-            const Vec rstd = load(scale + i, k);
-            const Vec z = (load(from + t * x.stride[1] + first + i, k) - load(centre + i, k)) * rstd;
-            Vec h = load(dfrom + t * dy.stride[1] + first + i, k);
-            if (gain) h = h * load(gain + first + i, k);
-            v = rstd * (h - load(mean_h + i, k) - z * load(mean_hz + i, k));
+  for_each_bundle(
+      cpu, x.shape[0], groups, group_width > 0 ? group_width : 1, [&](long n, long first_group, long last_group) {
+        const long time = lengths ? lengths[n] : x.shape[1];
+        const float *from = x.data + n * x.stride[0], *dfrom = dy.data + n * dy.stride[0];
+        const long begin = first_group * group_width, end = last_group * group_width;
+        const double count = static_cast<double>(time > 0 ? time * group_width : 1);
+        float centre[strip_width + 16], scale[strip_width + 16], mean_h[strip_width + 16], mean_hz[strip_width + 16];
+        double sum_h[strip_width], sum_hz[strip_width];
+        for (long g = 0; g < last_group - first_group; ++g) sum_h[g] = sum_hz[g] = 0;
+        const auto spread = [&](long first, long width) {
+          for (long i = 0; i < width; ++i) {
+            centre[i] = stats(n, (first + i) / group_width, 0);
+            scale[i] = stats(n, (first + i) / group_width, 1);
           }
-          put(dx.data + (n * x.shape[1] + t) * channels + first + i, v, dx.add, k);
+        };
+        // Per channel: Σ dy and Σ dy z. They are the gradients of bias and gain, and with the gain the sums of the
+        // group.
+        for_each_strip(begin, end, [&](long first, long width) {
+          spread(first, width);
+          const Strip to_bias = sum_down(time, first, width, [&](long t, long c, auto k) PHONAUT_FORCE_INLINE {
+            return load(dfrom + t * dy.stride[1] + c, k);
+          });
+          const Strip to_gain = sum_down(time, first, width, [&](long t, long c, auto k) PHONAUT_FORCE_INLINE {
+            const Vec z =
+                (load(from + t * x.stride[1] + c, k) - load(centre + (c - first), k)) * load(scale + (c - first), k);
+            return load(dfrom + t * dy.stride[1] + c, k) * z;
+          });
+          for (long i = 0; i < width; ++i) {
+            const long g = (first + i) / group_width - first_group;
+            const double factor = gain ? static_cast<double>(gain[first + i]) : 1.0;
+            sum_h[g] += factor * to_bias.value[i];
+            sum_hz[g] += factor * to_gain.value[i];
+            if (partial) {
+              partial.row(n)[first + i] = static_cast<float>(to_gain.value[i]);
+              partial.row(n)[channels + first + i] = static_cast<float>(to_bias.value[i]);
+            }
+          }
         });
-    });
-  });
+        if (!dx) return;
+        for_each_strip(begin, end, [&](long first, long width) {
+          spread(first, width);
+          for (long i = 0; i < width; ++i) {
+            const long g = (first + i) / group_width - first_group;
+            mean_h[i] = static_cast<float>(sum_h[g] / count);
+            mean_hz[i] = static_cast<float>(sum_hz[g] / count);
+          }
+          for (long t = 0; t < x.shape[1]; ++t)
+            along(width, [&](long i, auto k) PHONAUT_FORCE_INLINE {
+              Vec v(0.0f);
+              if (t < time) {
+                const Vec rstd = load(scale + i, k);
+                const Vec z = (load(from + t * x.stride[1] + first + i, k) - load(centre + i, k)) * rstd;
+                Vec h = load(dfrom + t * dy.stride[1] + first + i, k);
+                if (gain) h = h * load(gain + first + i, k);
+                v = rstd * (h - load(mean_h + i, k) - z * load(mean_hz + i, k));
+              }
+              put(dx.data + (n * x.shape[1] + t) * channels + first + i, v, dx.add, k);
+            });
+        });
+      });
   add_up_blocks(partial, 0, dgain);
   add_up_blocks(partial, channels, dbias);
 }

@@ -87,8 +87,8 @@ void log_softmax_backward(const Cpu& cpu, View<const float, 2> dy, View<const fl
 PHONAUT_DISPATCH(softmax_forward,
                  (const Cpu& cpu, View<const float, 2> x, const long* lengths, long rows_per_length, View<float, 2> y),
                  (cpu, x, lengths, rows_per_length, y))
-PHONAUT_DISPATCH(softmax_backward,
-                 (const Cpu& cpu, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx), (cpu, dy, y, dx))
+PHONAUT_DISPATCH(softmax_backward, (const Cpu& cpu, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx),
+                 (cpu, dy, y, dx))
 PHONAUT_DISPATCH(log_softmax_forward, (const Cpu& cpu, View<const float, 2> x, View<float, 2> y), (cpu, x, y))
 PHONAUT_DISPATCH(log_softmax_backward,
                  (const Cpu& cpu, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx), (cpu, dy, y, dx))

@@ -60,4 +60,11 @@ Lengths lengths_of(Context<B>& context, const Values& values) {
   return out;
 }
 
+/// Frames (N, T, C) with lengths from any list of numbers.
+template <class B, class Values>
+Sequence<B> sequence_of(Var<B, 3> frames, const Values& lengths, double rate = 0) {
+  auto& context = frames.context();
+  return {std::move(frames), lengths_of(context, lengths), rate};
+}
+
 }  // namespace phonaut

@@ -11,7 +11,8 @@ namespace kernel {
 /// y[i] = table[ids[i]].
 template <class S, class I>
 void embedding_forward(const Reference&, View<const S, 2> table, View<const I, 1> ids, View<S, 2> y) {
-  for (long i = 0; i < ids.size(); ++i) std::copy_n(table.row(static_cast<long>(ids.data[i])), table.shape[1], y.row(i));
+  for (long i = 0; i < ids.size(); ++i)
+    std::copy_n(table.row(static_cast<long>(ids.data[i])), table.shape[1], y.row(i));
 }
 /// dtable[ids[i]] += dy[i], in the order of i.
 template <class S, class I>

@@ -33,8 +33,7 @@ void log_softmax_backward(const Reference&, View<const S, 2> dy, View<const S, 2
   for (long r = 0; r < y.shape[0]; ++r) {
     W total = 0;
     for (long c = 0; c < y.shape[1]; ++c) total += W(dy.row(r)[c]);
-    for (long c = 0; c < y.shape[1]; ++c)
-      dx.put(r * y.shape[1] + c, S(W(dy.row(r)[c]) - exp(W(y.row(r)[c])) * total));
+    for (long c = 0; c < y.shape[1]; ++c) dx.put(r * y.shape[1] + c, S(W(dy.row(r)[c]) - exp(W(y.row(r)[c])) * total));
   }
 }
 

@@ -54,7 +54,8 @@ void check_row_lengths(const char* op, const Lengths& lengths, const Shape<R>& s
     throw ShapeError(concat(op, ": input has shape ", text(shape), " but there are ", lengths.extent(0), " lengths"));
   for (long n = 0; n < lengths.extent(0); ++n)
     if (lengths.data()[n] < 0 || lengths.data()[n] > shape[R - 1])
-      throw ShapeError(concat(op, ": length ", lengths.data()[n], " of entry ", n, " is outside of 0 … ", shape[R - 1]));
+      throw ShapeError(
+          concat(op, ": length ", lengths.data()[n], " of entry ", n, " is outside of 0 … ", shape[R - 1]));
 }
 
 }  // namespace detail

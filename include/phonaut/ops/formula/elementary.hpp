@@ -55,6 +55,33 @@ struct Log1p {
 };
 PHONAUT_MAP_KERNELS(Log1p)
 
+/// log(max(x, floor)), flat below the floor.
+struct LogAbove {
+  float floor = 1e-10f;
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S value(S x) const {
+    return log(max(x, S(floor)));
+  }
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S slope(S x) const {
+    return select(x > S(floor), S(1) / x, S(0));
+  }
+};
+PHONAUT_MAP_KERNELS(LogAbove)
+
+/// |x|; its slope at 0 is 0.
+struct Abs {
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S value(S x) const {
+    return abs(x);
+  }
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S slope(S x) const {
+    return select(x > S(0), S(1), select(x < S(0), S(-1), S(0)));
+  }
+};
+PHONAUT_MAP_KERNELS(Abs)
+
 struct Sqrt {
   template <class S>
   PHONAUT_HD PHONAUT_INLINE S value(S x) const {
