@@ -262,6 +262,8 @@ TEST_CASE("audio: files that are none", "[io]") {
   spill(folder / "text.wav", "this is text, not sound");
   CHECK(contains(message_of<FormatError>([&] { read_audio(folder / "text.wav"); }), "no audio that can be read"));
   CHECK(contains(message_of<FormatError>([&] { audio_info(folder / "text.wav"); }), "no audio that can be read"));
+  CHECK(contains(message_of<FormatError>([] { read_bytes("ID3\3 and so on"); }), "look like MP3, which is not read"));
+  CHECK(contains(message_of<FormatError>([] { read_bytes("\xff\xfb\x90\x64"); }), "look like MP3, which is not read"));
   CHECK(contains(message_of<FileError>([&] { read_audio(folder / "absent.wav"); }), "No such file"));
   CHECK(contains(message_of<FileError>([&] { read_audio(folder.path()); }), "is a folder"));
 }

@@ -1,5 +1,6 @@
 // safetensors: round trips, conversions, and every way of being a bad file.
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 #include <cmath>
@@ -291,6 +292,28 @@ TEST_CASE("safetensors: a save that fails half way leaves the earlier file and n
   CHECK(contains(message, path + ": writing stopped after 524288 bytes: File too large"));
   CHECK(slurp(path) == before);
   CHECK(folder.files() == 1);
+}
+
+TEST_CASE("safetensors: a process killed while it saves leaves the earlier or the new file", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  const auto save = [&](float value) {
+    const std::vector<float> values(100'000, value);
+    write_safetensors(path, std::vector{safetensors_entry<float>("w", {100'000}, values)});
+  };
+  save(0);
+  for (int round = 0; round < 5; ++round) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0)
+      for (int step = 1;; ++step) save(static_cast<float>(step));
+    ::usleep(2000 + 1700 * round);
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    const auto values = SafetensorsReader(path).read<float>("w");
+    CHECK(std::count(values.begin(), values.end(), values.front()) == 100'000);
+  }
 }
 
 TEST_CASE("safetensors: the file may be replaced or cut while a reader is open", "[io]") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <string_view>
 #include <utility>
 
 #include "phonaut/core/error.hpp"
@@ -14,6 +15,20 @@ std::string sound_error(int error) {
   std::string text = sf_error_number(error);
   while (!text.empty() && (text.back() == '.' || text.back() == '\n')) text.pop_back();
   return text;
+}
+
+/// Throws FormatError unless the file starts as one of the formats that speech is kept in. libsndfile would go on and
+/// try two dozen others, old and little tested, and MPEG, whose decoder prints what it thinks of a damaged file.
+void check_magic(const ByteSource& source, const std::string& name) {
+  char start[4] = {};
+  source.read_at(0, start, std::min(source.size(), sizeof start));
+  const std::string_view magic(start, sizeof start);
+  for (const char* known : {"RIFF", "RIFX", "RF64", "riff", "fLaC", "OggS", "FORM", ".snd", "dns.", "caff", "NIST"})
+    if (magic == known) return;
+  const bool mpeg = magic.starts_with("ID3") || (start[0] == '\xff' && (start[1] & 0xE0) == 0xE0);
+  throw FormatError(concat(name, ": its ", source.size(), " bytes ",
+                           mpeg ? "look like MP3, which is not read; convert it to FLAC or WAV"
+                                : "are no audio that can be read; WAV, FLAC, Ogg, AIFF, AU, CAF and NIST are"));
 }
 
 /// Where a seek leads: false if before the start.
@@ -57,6 +72,7 @@ struct ReaderCallbacks {
 
 SoundReader::SoundReader(std::shared_ptr<const ByteSource> source, std::string name)
     : source_(std::move(source)), name_(std::move(name)) {
+  check_magic(*source_, name_);
   SF_VIRTUAL_IO calls{ReaderCallbacks::length, ReaderCallbacks::seek, ReaderCallbacks::read, ReaderCallbacks::write,
                       ReaderCallbacks::tell};
   file_ = sf_open_virtual(&calls, SFM_READ, &info_, this);

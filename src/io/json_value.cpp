@@ -208,8 +208,9 @@ void JsonValue::append_to(std::string& out, int indent, int level) const {
   } else if (const auto* whole = std::get_if<std::int64_t>(&value_)) {
     append_number(out, *whole);
   } else if (const auto* number = std::get_if<double>(&value_)) {
-    if (std::isfinite(*number)) append_number(out, *number);
-    else out += "null";
+    if (!std::isfinite(*number)) out += "null";
+    else if (*number == 0 && std::signbit(*number)) out += "-0.0";  // "-0" would be read as a whole number: 0
+    else append_number(out, *number);
   } else if (const auto* text = std::get_if<std::string>(&value_)) {
     append_json_string(out, *text);
   } else if (const auto* items = std::get_if<Array>(&value_)) {

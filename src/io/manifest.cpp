@@ -20,8 +20,8 @@ using detail::ticked;
 constexpr std::size_t most_bytes = std::size_t{1} << 31;
 
 bool is_audio_name(const fs::path& path) {
-  static const char* const endings[] = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3",
-                                        ".aif", ".aiff", ".au",  ".caf", ".w64",  ".rf64"};
+  static const char* const endings[] = {".wav", ".flac", ".ogg", ".oga", ".opus",
+                                        ".aif", ".aiff", ".au",  ".caf", ".w64"};
   std::string ending = path.extension().string();
   for (char& c : ending)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');

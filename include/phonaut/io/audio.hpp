@@ -1,6 +1,6 @@
 #pragma once
-// Audio files: read by libsndfile (WAV, FLAC, Ogg and what else it knows), resampled by libsamplerate. Functions of
-// the library phonaut::audio.
+// Audio files: read by libsndfile (WAV, FLAC, Ogg Vorbis and Opus, AIFF, AU, CAF, W64, NIST), resampled by
+// libsamplerate. Functions of the library phonaut::audio.
 #include <cstddef>
 #include <span>
 #include <string>

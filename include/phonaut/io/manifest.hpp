@@ -39,9 +39,9 @@ std::vector<Utterance> read_manifest(const std::string& path);
 std::vector<Utterance> parse_manifest(std::string_view text, const std::string& name, const std::string& folder,
                                       bool is_table = true);
 
-/// All audio files below `folder` (by ending: wav, flac, ogg, opus, mp3, aiff …), sorted by path; links to folders are
-/// not followed. The first folder on the way names the speaker: `anna/take1.wav` is by anna, `take1.wav` by nobody.
-/// Throws FileError if it is no folder or cannot be read, FormatError if it holds no audio.
+/// All audio files below `folder` (by ending: wav, flac, ogg, opus, aiff, au, caf, w64), sorted by path; links to
+/// folders are not followed. The first folder on the way names the speaker: `anna/take1.wav` is by anna, `take1.wav` by
+/// nobody. Throws FileError if it is no folder or cannot be read, FormatError if it holds no audio.
 std::vector<Utterance> manifest_from_folder(const std::string& folder);
 
 /// A recording that cannot be used.
