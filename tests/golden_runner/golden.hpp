@@ -66,6 +66,13 @@ class Golden {
     if (!lengths.empty()) x.lengths = lengths_of(context_, lengths);
     return x;
   }
+  /// An input that the file does not hold but describes (a piece of a wave, say); its gradients are those of `name`.
+  template <size_t R>
+  Var<B, R> own_input(const std::string& name, const Shape<R>& shape, const std::vector<double>& numbers) {
+    const Var<B, R> x = context_.variable(phonaut::input(context_, shape, numbers).tensor());
+    watch(input_key(name), x, Layout<R>());
+    return x;
+  }
   /// `weight.<name>` or `param.<name>` as a variable.
   template <size_t R>
   Var<B, R> weight(const std::string& name, std::integral_constant<size_t, R>) {
@@ -84,7 +91,8 @@ class Golden {
           using Element = std::remove_cvref_t<decltype(*std::declval<T>().data())>;
           assign(context_.backend(), w.tensor(), std::vector<Element>(in_file.begin(), in_file.end()));
           used_.insert(key);
-          if constexpr (std::remove_cvref_t<decltype(w)>::trained) watch(key, w, Layout<std::remove_cvref_t<decltype(w)>::rank>());
+          if constexpr (std::remove_cvref_t<decltype(w)>::trained)
+            watch(key, w, Layout<std::remove_cvref_t<decltype(w)>::rank>());
         },
         prefix);
   }
@@ -135,9 +143,7 @@ class Golden {
     mid(name, y.frames, axes, within(y, axes));
   }
   /// Called with the gradients after each backward pass: for comparisons that the file keeps under other names.
-  void after_backward(std::function<void(const Gradients<B>&, Report&)> check) {
-    checks_.push_back(std::move(check));
-  }
+  void after_backward(std::function<void(const Gradients<B>&, Report&)> check) { checks_.push_back(std::move(check)); }
   /// Excuses a key of the file from being compared.
   void excuse(const std::string& key, const char* why) { report_.excuse(key, why); }
   /// Fails if a watched weight without a `grad.*` entry in the file gets a gradient all the same.

@@ -33,13 +33,14 @@ void pad_signal_forward(const Reference&, View<const S, 2> x, const long* length
     const long length = lengths ? lengths[n] : x.shape[1];
     const S* const from = x.row(n);
     S* const to = y.row(n);
-    const long end = length > 0 ? std::min(left + length + right, y.shape[1]) : 0;
+    const long end = length > 0 ? std::clamp(left + length + right, 0L, y.shape[1]) : 0;
     for (long p = 0; p < std::min(left, end); ++p) {
       const long s = mirrored(edge, p - left, length);
       to[p] = s < 0 ? S(0) : from[s];
     }
-    std::copy_n(from, std::max(0L, std::min(length, end - left)), to + left);
-    for (long p = left + length; p < end; ++p) {
+    const long begin = std::max(0L, left), skipped = begin - left;
+    std::copy_n(from + skipped, std::max(0L, std::min(length - skipped, end - begin)), to + begin);
+    for (long p = std::max(0L, left + length); p < end; ++p) {
       const long s = mirrored(edge, p - left, length);
       to[p] = s < 0 ? S(0) : from[s];
     }
@@ -54,26 +55,28 @@ void pad_signal_backward(const Reference&, View<const S, 2> dy, const long* leng
     const long length = lengths ? lengths[n] : dx.shape[1];
     const S* const from = dy.row(n);
     S* const to = dx.row(n);
-    const long end = length > 0 ? std::min(left + length + right, dy.shape[1]) : 0;
-    const long own = std::max(0L, std::min(length, end - left));
-    for (long s = 0; s < own; ++s) to[s] = dx.add ? to[s] + from[left + s] : from[left + s];
-    if (!dx.add) std::fill(to + own, to + dx.shape[1], S(0));
+    const long end = length > 0 ? std::clamp(left + length + right, 0L, dy.shape[1]) : 0;
+    const long skipped = std::max(0L, -left), own = std::max(skipped, std::min(length, end - left));
+    if (!dx.add) std::fill(to, to + std::min(skipped, dx.shape[1]), S(0));
+    for (long s = skipped; s < own; ++s) to[s] = dx.add ? to[s] + from[left + s] : from[left + s];
+    if (!dx.add) std::fill(to + std::min(own, dx.shape[1]), to + dx.shape[1], S(0));
     const auto fold = [&](long p) {
       if (const long s = mirrored(edge, p - left, length); s >= 0) to[s] += from[p];
     };
     for (long p = 0; p < std::min(left, end); ++p) fold(p);
-    for (long p = left + length; p < end; ++p) fold(p);
+    for (long p = std::max(0L, left + length); p < end; ++p) fold(p);
   }
 }
 
 }  // namespace kernel
 
-/// `left` and `right` samples around each utterance of x, then zeros up to `total` samples; an utterance of no samples
-/// is all zeros. Throws ShapeError if `total` cannot hold them.
+/// `left` and `right` samples around each utterance of x, then zeros up to `total` samples; what does not fit is cut
+/// off. A negative `left` drops samples at the start. An utterance of no samples is all zeros. Throws ShapeError for
+/// negative sizes.
 template <class B>
 Var<B, 2> pad_signal(const Waveform<B>& x, long left, long right, Edge edge, long total) {
   check_lengths("pad_signal", x);
-  if (left < 0 || right < 0 || total < left)
+  if (right < 0 || total < 0)
     throw ShapeError(concat("pad_signal: cannot put ", left, " samples before and ", right, " after a signal of shape ",
                             text(x.samples.shape()), " within ", total));
   const Var<B, 2> samples = rowwise(x.samples);

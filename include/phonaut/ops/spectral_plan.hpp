@@ -27,8 +27,9 @@ struct SpectralConfig {
   long window_length = 0;      ///< 0: n_fft. A shorter window is filled up with zeros …
   bool window_centred = true;  ///< … on both sides, or else behind it, and then frames reach only as far as the window
   Window window = {};
-  double scale = 1;  ///< of the windowed samples
-  long pad_left = 0, pad_right = 0;
+  double scale = 1;   ///< of the windowed samples
+  long pad_left = 0;  ///< negative: so many samples are skipped
+  long pad_right = 0;
   Edge edge = Edge::reflect;
   Tail tail = Tail::drop;
   bool drop_last = false;  ///< one frame less (Whisper)
@@ -56,8 +57,7 @@ class SpectralPlan {
     if (c.window_length < 1 || c.window_length > c.n_fft || c.hop < 1)
       throw ConfigError(concat("stft: need 1 <= window length <= n_fft and hop >= 1, got ", c.window_length, ", ",
                                c.n_fft, " and ", c.hop));
-    if (c.pad_left < 0 || c.pad_right < 0)
-      throw ConfigError(concat("stft: padding must not be negative, got ", c.pad_left, " and ", c.pad_right));
+    if (c.pad_right < 0) throw ConfigError(concat("stft: padding must not be negative, got ", c.pad_right));
     if (c.filters && c.filters->bins != fft_.bins())
       throw ConfigError(concat("stft: the filters have ", c.filters->bins, " bins, but an n_fft of ", c.n_fft,
                                " gives ", fft_.bins()));

@@ -118,34 +118,36 @@ PHONAUT_HD PHONAUT_INLINE L sum_values(const L* v, long n) {
   for (; i < n; ++i) s[0] += v[i];
   return (s[0] + s[1]) + (s[2] + s[3]);
 }
+/// Σ (v - mean)².
 template <class L>
-PHONAUT_HD PHONAUT_INLINE L sum_squares(const L* v, long n) {
+PHONAUT_HD PHONAUT_INLINE L sum_squares(const L* v, L mean, long n) {
   L s[4];
   for (L& part : s) part = L(0.0f);
   long i = 0;
   for (; i + 4 <= n; i += 4)
-    for (int j = 0; j < 4; ++j) s[j] += v[i + j] * v[i + j];
-  for (; i < n; ++i) s[0] += v[i] * v[i];
+    for (int j = 0; j < 4; ++j) s[j] += (v[i + j] - mean) * (v[i + j] - mean);
+  for (; i < n; ++i) s[0] += (v[i] - mean) * (v[i] - mean);
   return (s[0] + s[1]) + (s[2] + s[3]);
 }
 
 /// A frame of samples v (length) -> windowed, in place. Sets `energy` where it is a feature.
+///
+/// Preemphasis leaves little of a low-pitched voice, so that roundings on the scale of the samples would drown what is
+/// weak at high frequencies. Hence the mean is not subtracted before it, but its share (1 - c) · mean after it.
 template <class L, class T>
 PHONAUT_HD PHONAUT_INLINE void shape_frame(const Analysis<T>& a, L* v, L& energy) {
   const long n = a.length;
-  if (a.remove_mean) {
-    const L mean = sum_values(v, n) * L(T(1) / static_cast<T>(n));
-    for (long i = 0; i < n; ++i) v[i] -= mean;
-  }
-  if (a.energy == FrameEnergy::raw) energy = sum_squares(v, n);
+  L mean(T(0));
+  if (a.remove_mean) mean = sum_values(v, n) * L(T(1) / static_cast<T>(n));
+  if (a.energy == FrameEnergy::raw) energy = sum_squares(v, mean, n);
   if (a.preemphasis != T(0)) {
-    const L c(a.preemphasis);
-    for (long i = n - 1; i > 0; --i) v[i] = (v[i] - c * v[i - 1]) * L(a.window[i]);
-    v[0] = (v[0] - c * v[0]) * L(a.window[0]);
+    const L c(a.preemphasis), share = mean - c * mean;
+    for (long i = n - 1; i > 0; --i) v[i] = ((v[i] - c * v[i - 1]) - share) * L(a.window[i]);
+    v[0] = ((v[0] - c * v[0]) - share) * L(a.window[0]);
   } else {
-    for (long i = 0; i < n; ++i) v[i] *= L(a.window[i]);
+    for (long i = 0; i < n; ++i) v[i] = (v[i] - mean) * L(a.window[i]);
   }
-  if (a.energy == FrameEnergy::windowed) energy = sum_squares(v, n);
+  if (a.energy == FrameEnergy::windowed) energy = sum_squares(v, L(T(0)), n);
 }
 
 /// The adjoint: the gradient of the windowed frame, in place -> that of the samples.
