@@ -58,7 +58,16 @@ Var<B, 0> masked_prediction(const Autoencoder& model, const Waveform<B>& x, cons
   const auto hidden = draw_hidden(clean, config.mask_share, config.mask_span);
   const Sequence<B> view = model.encode(x, &hidden).value;
   const Var<B, 3> target = layer_norm(ctx.detach(clean.frames));
-  return jepa_loss(clean.with(model.predict(view)), target, hidden);
+  // Mean square over the hidden frames.
+  const long channels = target.extent(2);
+  const double count = static_cast<double>(std::count(hidden.begin(), hidden.end(), 1)) * static_cast<double>(channels);
+  std::vector<float> weights;
+  weights.reserve(static_cast<size_t>(target.size()));
+  for (char h : hidden)
+    weights.insert(weights.end(), static_cast<size_t>(channels),
+                   h ? static_cast<float>(1 / std::max(1.0, count)) : 0.f);
+  const Var<B, 3> difference = model.predict(view) - target;
+  return sum(input(ctx, target.shape(), weights) * (difference * difference));
 }
 
 }  // namespace
