@@ -29,6 +29,7 @@ target_include_directories(phonaut_headers INTERFACE $<BUILD_INTERFACE:${PROJECT
 
 find_package(OpenMP REQUIRED COMPONENTS CXX)
 find_package(nlohmann_json REQUIRED)
+find_package(Eigen3 REQUIRED NO_MODULE)
 
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS src/*.cpp)
 list(FILTER sources EXCLUDE REGEX "/src/(io/audio|cuda/)[^/]*")
@@ -36,6 +37,7 @@ add_library(phonaut_cpu STATIC ${sources})
 add_library(phonaut::cpu ALIAS phonaut_cpu)
 target_link_libraries(phonaut_cpu PUBLIC phonaut_headers
                                   PRIVATE $<BUILD_INTERFACE:phonaut_flags> $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
+                                          $<BUILD_INTERFACE:Eigen3::Eigen>
                                           OpenMP::OpenMP_CXX)
 set_target_properties(phonaut_cpu PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME cpu)
 if(COMMAND phonaut_add_cpu_kernels)
