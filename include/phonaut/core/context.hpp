@@ -105,6 +105,10 @@ class Context {
     return copy;
   }
   Pool<Memory>& pool() { return *pool_; }
+  /// Weights (parameters and states) that layers made with this context so far. For tests: a layer whose `visit` shows
+  /// fewer has forgotten some.
+  long weights_made() const { return weights_made_; }
+  void count_weight() { ++weights_made_; }
 
   /// An input that wants no gradient.
   template <size_t R>
@@ -362,7 +366,7 @@ class Context {
   Pool<Memory>* pool_;
   Pool<HostMemory>* host_pool_;
   Random random_;
-  long step_ = 0;
+  long step_ = 0, weights_made_ = 0;
   bool training_ = false, recording_ = false, poisoned_ = false;
   std::uint32_t epoch_ = 1;
   Arena arena_;

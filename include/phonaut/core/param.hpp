@@ -50,6 +50,7 @@ Param<B, R> make_param(Context<B>& context, const Shape<R>& shape, Init init) {
   using S = typename B::Scalar;
   auto t = Tensor<B, R>::persistent(shape);
   assign(context.backend(), t, draw<S>(context, t.size(), init));
+  context.count_weight();
   return Param<B, R>(std::move(t));
 }
 
@@ -58,6 +59,7 @@ template <class T, class B, size_t R>
 State<B, R, T> make_state(Context<B>& context, const Shape<R>& shape, Init init) {
   auto t = Tensor<B, R, T>::persistent(shape);
   assign(context.backend(), t, draw<T>(context, t.size(), init));
+  context.count_weight();
   return State<B, R, T>(std::move(t));
 }
 

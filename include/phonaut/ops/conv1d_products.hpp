@@ -3,9 +3,10 @@
 // which lie one behind the other in memory: with overlapping rows, the convolution is a product of them with the
 // weight, and nothing has to be copied into columns (no im2col). Dilated taps do not lie together; then each tap is a
 // product of its own. The same three products serve the transposed convolution with their parts exchanged.
-#include "phonaut/ops/column_sum.hpp"
+#include <algorithm>
+
+#include "phonaut/core/primitives.hpp"
 #include "phonaut/ops/gemm.hpp"
-#include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
 
@@ -30,33 +31,35 @@ struct ConvGrid {
 
 namespace kernel {
 
-/// Frames for the products: y (N, G, frames, C / G) = x (N, T, C), `before` frames later, group by group; zeros where
-/// there is no frame or none below lengths[n].
+/// Frames for the products: y (G, N, frames, C / G) = x (N, T, C), `before` frames later, group by group; zeros where
+/// x has no frame below lengths[n]. Each utterance of y is packed.
 template <class S>
 void conv_gather(const Reference&, View<const S, 3> x, const long* lengths, long before, View<S, 4> y) {
-  const long width = y.shape[3];
-  for (long n = 0; n < y.shape[0]; ++n) {
-    const long time = lengths ? lengths[n] : x.shape[1];
-    for (long g = 0; g < y.shape[1]; ++g)
-      for (long t = 0; t < y.shape[2]; ++t) {
-        S* to = y.data + n * y.stride[0] + g * y.stride[1] + t * y.stride[2];
-        if (t < before || t - before >= time) {
-          std::fill_n(to, width, S(0));
-        } else {
-          std::copy_n(x.data + n * x.stride[0] + (t - before) * x.stride[1] + g * width, width, to);
-        }
+  const long width = y.shape[3], frames = y.shape[2];
+  for (long g = 0; g < y.shape[0]; ++g)
+    for (long n = 0; n < y.shape[1]; ++n) {
+      const long time = lengths ? lengths[n] : x.shape[1], first = std::min(before, frames);
+      const long real = std::min(time, frames - first);
+      const S* from = x.data + n * x.stride[0] + g * width;
+      S* to = y.data + g * y.stride[0] + n * y.stride[1];
+      std::fill_n(to, first * width, S(0));
+      if (x.stride[1] == width) {
+        std::copy_n(from, real * width, to + first * width);
+      } else {
+        for (long t = 0; t < real; ++t) std::copy_n(from + t * x.stride[1], width, to + (first + t) * width);
       }
-  }
+      std::fill_n(to + (first + real) * width, (frames - first - real) * width, S(0));
+    }
 }
-/// The way back: y (N, T, C) = x (N, G, frames, C / G) from frame `before` on, plus bias (C) or null; 0 from lengths[n]
+/// The way back: y (N, T, C) = x (G, N, frames, C / G) from frame `before` on, plus bias (C) or null; 0 from lengths[n]
 /// on, where lengths is not null.
 template <class S>
 void conv_scatter(const Reference&, View<const S, 4> x, const S* bias, const long* lengths, long before, Sink<S, 3> y) {
   const long width = x.shape[3], time = y.shape[1], channels = y.shape[2];
   for (long n = 0; n < y.shape[0]; ++n)
     for (long t = 0; t < time; ++t)
-      for (long g = 0; g < x.shape[1]; ++g) {
-        const S* from = x.data + n * x.stride[0] + g * x.stride[1] + (t + before) * x.stride[2];
+      for (long g = 0; g < x.shape[0]; ++g) {
+        const S* from = x.data + g * x.stride[0] + n * x.stride[1] + (t + before) * x.stride[2];
         const bool real = !lengths || t < lengths[n];
         for (long c = 0; c < width; ++c)
           y.put((n * time + t) * channels + g * width + c,
@@ -67,18 +70,18 @@ void conv_scatter(const Reference&, View<const S, 4> x, const S* bias, const lon
 /// Taps that one product covers: they must lie together in memory.
 PHONAUT_INLINE long taps_at_once(const ConvGrid& grid, long most) { return grid.dilation == 1 ? most : 1; }
 
-/// y (N, frames out, out) (= or +=) x (N, G, frames, in / G) * w (out, taps, in / G) + bias.
+/// y (N, frames out, out) (= or +=) x (G, N, frames, in / G) * w (out, taps, in / G) + bias.
 template <class B, class S>
 void conv_products(const B& backend, const ConvGrid& grid, View<const S, 4> x, View<const S, 3> w, const S* bias,
                    View<S, 3> y, bool add) {
-  const long groups = x.shape[1], width = x.shape[3], out = w.shape[0] / groups, row = grid.taps * width;
+  const long groups = x.shape[0], width = x.shape[3], out = w.shape[0] / groups, row = grid.taps * width;
   const long at_once = taps_at_once(grid, grid.taps);
   for (long g = 0; g < groups; ++g)
     for (long tap = 0; tap < grid.taps; tap += at_once)
       gemm(backend, Gemm<S>{.m = y.shape[1],
                             .n = out,
                             .k = at_once * width,
-                            .a = x.data + g * x.stride[1] + tap * grid.dilation * width,
+                            .a = x.data + g * x.stride[0] + tap * grid.dilation * width,
                             .a_row = grid.stride * width,
                             .a_col = 1,
                             .b = w.data + g * out * row + tap * width,
@@ -89,16 +92,16 @@ void conv_products(const B& backend, const ConvGrid& grid, View<const S, 4> x, V
                             .add = add || tap > 0,
                             .bias = bias && tap == 0 ? bias + g * out : nullptr,
                             .batch = y.shape[0],
-                            .a_batch = x.stride[0],
+                            .a_batch = x.stride[1],
                             .b_batch = 0,
                             .c_batch = y.stride[0]});
 }
-/// x (N, G, frames, in / G) += what y (N, frames out, out) had seen of it: the transposed products, with neighbouring
+/// x (G, N, frames, in / G) += what y (N, frames out, out) had seen of it: the transposed products, with neighbouring
 /// taps together as far as their frames do not overlap.
 template <class B, class S>
 void conv_transposed_products(const B& backend, const ConvGrid& grid, View<const S, 3> y, View<const S, 3> w,
                               View<S, 4> x) {
-  const long groups = x.shape[1], width = x.shape[3], out = w.shape[0] / groups, row = grid.taps * width;
+  const long groups = x.shape[0], width = x.shape[3], out = w.shape[0] / groups, row = grid.taps * width;
   const long at_once = taps_at_once(grid, grid.stride);
   for (long g = 0; g < groups; ++g)
     for (long tap = 0; tap < grid.taps; tap += at_once)
@@ -111,38 +114,35 @@ void conv_transposed_products(const B& backend, const ConvGrid& grid, View<const
                             .b = w.data + g * out * row + tap * width,
                             .b_row = row,
                             .b_col = 1,
-                            .c = x.data + g * x.stride[1] + tap * grid.dilation * width,
+                            .c = x.data + g * x.stride[0] + tap * grid.dilation * width,
                             .c_row = grid.stride * width,
                             .add = true,
                             .batch = y.shape[0],
                             .a_batch = y.stride[0],
                             .b_batch = 0,
-                            .c_batch = x.stride[0]});
+                            .c_batch = x.stride[1]});
 }
 /// dw (out, taps, in / G) (= or +=) Σ over utterances and frames of y (N, frames out, out) with what it sees of
-/// x (N, G, frames, in / G).
+/// x (G, N, frames, in / G).
 template <class B, class S>
 void conv_weight_products(const B& backend, const ConvGrid& grid, View<const S, 4> x, View<const S, 3> y,
                           Sink<S, 3> dw) {
-  const long groups = x.shape[1], width = x.shape[3], out = dw.shape[0] / groups, row = grid.taps * width;
+  const long groups = x.shape[0], width = x.shape[3], out = dw.shape[0] / groups, row = grid.taps * width;
   const long at_once = taps_at_once(grid, grid.taps);
   if (!dw.add && (y.shape[0] == 0 || y.shape[1] == 0)) {
     fill(backend, dw.data, dw.size(), S(0));
     return;
   }
-  // Utterances whose rows go on at the same distance make one long sum. That needs a row of y for every row of x.
-  const bool joined = y.stride[0] == y.shape[1] * y.stride[1] && x.stride[0] == y.shape[1] * grid.stride * width;
-  const long sums = joined ? 1 : y.shape[0], terms = joined ? y.shape[0] * y.shape[1] : y.shape[1];
   for (long g = 0; g < groups; ++g)
-    for (long n = 0; n < sums; ++n)
+    for (long n = 0; n < y.shape[0]; ++n)
       for (long tap = 0; tap < grid.taps; tap += at_once)
         gemm(backend, Gemm<S>{.m = out,
                               .n = at_once * width,
-                              .k = terms,
+                              .k = y.shape[1],
                               .a = y.data + n * y.stride[0] + g * out,
                               .a_row = 1,
                               .a_col = y.stride[1],
-                              .b = x.data + n * x.stride[0] + g * x.stride[1] + tap * grid.dilation * width,
+                              .b = x.data + g * x.stride[0] + n * x.stride[1] + tap * grid.dilation * width,
                               .b_row = grid.stride * width,
                               .b_col = 1,
                               .c = dw.data + g * out * row + tap * width,

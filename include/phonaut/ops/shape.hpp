@@ -90,6 +90,13 @@ const typename B::Scalar* data_of(const Var<B, R>& w) {
 
 }  // namespace detail
 
+/// x as a place for its gradient alone: a backward function that does not read the elements of x keeps this instead,
+/// and their memory is free for others.
+template <class B, size_t R>
+Var<B, R> target(const Var<B, R>& x) {
+  return x ? Var<B, R>(x.context(), Tensor<B, R>({}, x.shape()), x.slot()) : x;
+}
+
 /// The same numbers without gaps; x itself if it has none.
 template <class B, size_t R>
 Var<B, R> packed(const Var<B, R>& x) {
