@@ -3,6 +3,7 @@
 #include "phonaut/core/math.hpp"
 #include "phonaut/core/sequence.hpp"
 #include "phonaut/ops/shape.hpp"
+#include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
 
@@ -38,15 +39,12 @@ struct CmvnWindow {
   }
 };
 
-/// Number type of statistics: double for floats, so that running sums keep their digits.
-template <class S>
-using WideOf = std::conditional_t<std::is_same_v<S, float>, double, S>;
 
 /// Calls f(i, mean, scale, window) for each frame of one channel; x has `time` values, `step` apart. `scale` is 1 over
 /// the deviation, 1 without variance, 0 for a window of one frame with it.
 template <class S, class Options, class F>
 void for_each_window(const Options& o, const S* x, long time, long step, const F& f) {
-  using W = WideOf<S>;
+  using W = Wide<S>;
   using math::max;
   using math::sqrt;
   constexpr bool sliding = std::is_same_v<Options, SlidingCmvn>;
@@ -90,7 +88,7 @@ void for_each_window(const Options& o, const S* x, long time, long step, const F
 /// y = (x - mean) / deviation, per channel; 0 behind the last real frame.
 template <class S, class Options>
 void cmvn_forward(const Reference&, const Options& o, View<const S, 3> x, const long* lengths, View<S, 3> y) {
-  using W = WideOf<S>;
+  using W = Wide<S>;
   const long time = x.shape[1], channels = x.shape[2];
   for (long n = 0; n < x.shape[0]; ++n) {
     const long real = lengths ? lengths[n] : time;
@@ -112,8 +110,8 @@ void cmvn_forward(const Reference&, const Options& o, View<const S, 3> x, const 
 /// `ranges` (2, T + 1) is scratch.
 template <class S, class Options>
 void cmvn_backward(const Reference&, const Options& o, View<const S, 3> dy, View<const S, 3> x, const long* lengths,
-                   Sink<S, 3> dx, View<WideOf<S>, 2> ranges) {
-  using W = WideOf<S>;
+                   Sink<S, 3> dx, View<Wide<S>, 2> ranges) {
+  using W = Wide<S>;
   const long time = x.shape[1], channels = x.shape[2];
   W *const constant = ranges.row(0), *const linear = ranges.row(1);
   for (long n = 0; n < x.shape[0]; ++n) {
@@ -156,7 +154,7 @@ namespace detail {
 template <class B, class Options>
 Sequence<B> cmvn(const char* op, const Sequence<B>& any, const Options& o) {
   using S = typename B::Scalar;
-  using W = kernel::WideOf<S>;
+  using W = kernel::Wide<S>;
   check_lengths(op, any);
   const Sequence<B> x = any.with(packed(any.frames));
   auto& ctx = x.context();

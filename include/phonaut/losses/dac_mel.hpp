@@ -1,0 +1,20 @@
+#pragma once
+// The multi-scale mel loss of the Descript audio codec.
+#include "phonaut/ops/spectral_scales.hpp"
+
+namespace phonaut {
+
+/// loss(x, y): estimate x and reference y, waveforms (N, samples) -> scalar. See DacMelConfig for the definition,
+/// SpectralScales for batches with lengths.
+template <class B>
+struct DacMelLoss : SpectralScales<B> {
+  using Config = DacMelConfig;
+
+  /// Throws ConfigError for options that do not fit together.
+  DacMelLoss(Context<B>&, Config c) : SpectralScales<B>(c), config(std::move(c)) {}
+  static void visit(auto&, auto&&) {}
+
+  Config config;
+};
+
+}  // namespace phonaut
