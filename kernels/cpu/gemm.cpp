@@ -1,11 +1,18 @@
-// The matrix product: packed slivers of b against rows of a, tile by tile (gemm_tile.hpp).
+// The matrix product.
 //
-// A thread owns a rectangle of c (of each matrix of a batch) and needs nothing from the others. It walks over blocks of
-// k; per block over columns, whose part of b it packs to stay in L2; per block of columns over panels of tile_rows rows
-// of a, which stay in L1 while all slivers pass by. Every element of c is summed in the order of k, in blocks whose
-// size depends on k alone: the result does not depend on the number of threads, nor on where tiles begin.
-#include "phonaut/ops/gemm.hpp"
+// A thread owns a rectangle of c (of some matrices of the batch) and needs nothing from the others. It walks over
+// blocks of k; per block over columns, whose part of b it packs into slivers that stay in L2; per block of columns over
+// panels of tile_rows rows of a, which stay in L1 while all slivers pass by (gemm_tile.hpp). Every element of c is
+// summed in the order of k, in blocks that depend on k alone: where rectangles, panels and tiles begin changes no bit
+// of it.
+//
+// Two other ways where packing would cost more than it saves. Few rows of a, and both sides with consecutive k (a
+// linear map of a few frames): b is read in place in the role of a, and c is written transposed; for very few, dot
+// products (gemm_dot.hpp). Few rows of a and b with consecutive columns: slivers of b are read in place. The choice
+// looks at the whole problem, never at the threads.
+#include "gemm.hpp"
 
+#include "gemm_dot.hpp"
 #include "gemm_tile.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
@@ -15,13 +22,25 @@ namespace phonaut::kernel::PHONAUT_ISA {
 
 namespace {
 
-constexpr long k_block = 256;                     // tile_columns x 256 floats: a third of L1 or so
-constexpr long n_block = 512;                     // 256 x 512 floats: half of a 1 MiB L2
-constexpr long panel_row = k_block + Vec::lanes;  // rows of a copied panel fall into different cache sets
-// A panel of rows as they are, or as a sliver of columns.
-constexpr long panel_floats = (tile_rows > Vec::lanes ? tile_rows : Vec::lanes) * panel_row;
-constexpr long floats_per_thread = k_block * n_block + panel_floats;
-static_assert(sliver_width(tile_rows) * k_block <= panel_floats && n_block % tile_columns == 0);
+// Measured on Zen 5 and chosen so that they also fit Intel's servers: a panel (14 x 512 floats) stays in a
+// 48 KiB L1 beside the stream of b, of which a packed block (512 x 256) is half of a 1 MiB L2.
+constexpr long k_block = 512, n_block = 256;
+// Of a, a panel is copied if its rows lie badly, or m_block rows are packed if its columns are consecutive.
+constexpr long k_block_packed_a = 256, panels_per_block = 40, m_block = panels_per_block * tile_rows;
+constexpr long panel_row = k_block + Vec::lanes, panel_width = sliver_width(tile_rows);
+constexpr long packed_a_floats = panels_per_block * panel_width * (k_block_packed_a + 1);
+constexpr long floats_per_thread = k_block * n_block + packed_a_floats;
+static_assert(tile_rows * panel_row <= packed_a_floats && n_block % tile_columns == 0 && panel_width == Vec::lanes);
+
+// Up to so many rows of a ...
+constexpr long rows_for_dots = 8;         // ... dot products win where k is consecutive on both sides,
+constexpr long rows_for_transposed = 64;  // ... reading b in the role of a does,
+constexpr long rows_for_direct_b = 128;   // ... and reading rows of b in place.
+// A second thread costs a few microseconds; it should bring this much work with it.
+constexpr double flops_per_thread = 1.5e6;
+
+constexpr TileTable tiles = make_tiles<false>(), transposed_tiles = make_tiles<true>();
+constexpr DotTable dot_tiles = make_dot_tiles();
 
 PHONAUT_INLINE long min(long a, long b) { return a < b ? a : b; }
 
@@ -32,77 +51,180 @@ struct EvenBlocks {
   PHONAUT_INLINE long begin(long i) const { return n * i / count; }
 };
 
-/// Whether rows that far apart fall into so few cache sets that a panel of them evicts itself.
-PHONAUT_INLINE bool crowds_cache(long row) { return row % 512 == 0; }
+/// Whether rows that far apart fall into so few sets of the cache that a panel of them evicts itself.
+PHONAUT_INLINE bool crowds_cache(long row) { return row % 1024 == 0; }
 
-constexpr TileTable tiles = make_tiles<false>(), transposed_tiles = make_tiles<true>();
+struct Rectangle {
+  long q, m0, m1, n0, n1;
+};
 
-/// One thread's rectangle [m0, m1) x [n0, n1) of c = a b, or of its transpose.
+/// The rows of a, whose columns are consecutive in memory (a_row = 1), as one sliver per panel. Sixteen columns at a
+/// time: memory is read nearly in the order in which it lies.
+PHONAUT_INLINE void pack_panels(long k, const EvenBlocks& panels, const float* a, long a_col, float* to) {
+  constexpr long run = 16;
+  for (long p0 = 0; p0 < k; p0 += run) {
+    const long p1 = min(p0 + run, k);
+    for (long i = 0; i < panels.count; ++i) {
+      const long begin = panels.begin(i), rows = panels.begin(i + 1) - begin;
+      const float* from = a + begin;
+      float* sliver = to + i * (k + 1) * panel_width;
+      if (rows == Vec::lanes)
+        for (long p = p0; p < p1; ++p) Vec::load(from + p * a_col).store(sliver + p * panel_width);
+      else
+        for (long p = p0; p < p1; ++p) Vec::load(from + p * a_col, rows).store(sliver + p * panel_width);
+    }
+  }
+}
+
+/// Rows [m0, m1) and columns [n0, n1) of the product of matrix q. For the transposed way `g` has a and b exchanged (so
+/// has the rectangle), but c and bias stay as they are.
 template <bool transposed>
-void multiply_rectangle(const Gemm<float>& g, const float* a, const float* b, float* c, long m0, long m1, long n0,
-                        long n1, float* memory) {
+void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, float* memory, const Finish& finish) {
+  const float* a = g.a + r.q * g.a_batch;
+  const float* b = g.b + r.q * g.b_batch;
+  float* c = g.c + r.q * g.c_batch;
   float* packed_b = memory;
-  float* panel = memory + k_block * n_block;
-  const long k_blocks = g.k > 0 ? blocks_of(g.k, k_block) : 1;
-  for (long kb = 0; kb < k_blocks; ++kb) {
-    const long p0 = g.k * kb / k_blocks, k = g.k * (kb + 1) / k_blocks - p0;
+  float* packed_a = memory + k_block * n_block;
+  // Packed rows of a share L2 with packed columns of b: both get half as long.
+  const EvenBlocks k_blocks(g.k > 0 ? g.k : 1, g.a_col == 1 ? k_block : k_block_packed_a),
+      panels(r.m1 - r.m0, tile_rows);
+  for (long kb = 0; kb < k_blocks.count; ++kb) {
+    const long p0 = g.k > 0 ? k_blocks.begin(kb) : 0, k = g.k > 0 ? k_blocks.begin(kb + 1) - p0 : 0;
     const bool add = g.add || kb > 0;
     const float* bias = kb == 0 ? g.bias : nullptr;
-    for (long j0 = n0; j0 < n1; j0 += n_block) {
-      const long columns = min(n_block, n1 - j0);
-      for (long j = 0; j < columns; j += tile_columns)
-        pack_sliver(k, min(tile_columns, columns - j), b + p0 * g.b_row + (j0 + j) * g.b_col, g.b_row, g.b_col,
-                    packed_b + j * k);
-      const EvenBlocks panels(m1 - m0, tile_rows);
+    const float* k_a = a + r.m0 * g.a_row + p0 * g.a_col;
+    if (g.a_col != 1) pack_panels(k, panels, k_a, g.a_col, packed_a);
+    for (long j0 = r.n0; j0 < r.n1; j0 += n_block) {
+      const long columns = min(n_block, r.n1 - j0), in_place = direct_b ? columns / tile_columns * tile_columns : 0;
+      const float* from_b = b + p0 * g.b_row + j0 * g.b_col;
+      pack_block(k, columns - in_place, from_b + in_place * g.b_col, g.b_row, g.b_col, packed_b + in_place * k);
       for (long i = 0; i < panels.count; ++i) {
-        const long row = m0 + panels.begin(i), rows = m0 + panels.begin(i + 1) - row;
-        const float* from = a + row * g.a_row + p0 * g.a_col;
-        long a_row = g.a_row, a_col = g.a_col;
-        if (a_col != 1 || crowds_cache(a_row)) {
-          if (a_col == 1) {
-            for (long r = 0; r < rows; ++r) copy(from + r * a_row, k, panel + r * panel_row);
-            a_row = panel_row;
-          } else {
-            pack_sliver(k, rows, from, a_col, a_row, panel);
-            a_row = 1, a_col = sliver_width(rows);
-          }
-          from = panel;
+        const long row = r.m0 + panels.begin(i), rows = r.m0 + panels.begin(i + 1) - row;
+        const float* from_a = k_a + (row - r.m0) * g.a_row;
+        long a_row = g.a_row, a_col = 1;
+        if (g.a_col != 1) {
+          from_a = packed_a + i * (k + 1) * panel_width, a_row = 1, a_col = panel_width;
+        } else if (crowds_cache(a_row) && columns > 4 * tile_columns) {
+          for (long l = 0; l < rows; ++l) copy(from_a + l * a_row, k, packed_a + l * panel_row);
+          from_a = packed_a, a_row = panel_row;
         }
         const Tile* run = (transposed ? transposed_tiles : tiles).entry[rows - 1];
         for (long j = 0; j < columns; j += tile_columns) {
-          const long width = min(tile_columns, columns - j), at = j0 + j;
-          const long stride = sliver_width(width);
+          const long width = min(tile_columns, columns - j), at = j0 + j, stride = sliver_width(width);
           const TileOutput out =
               transposed ? TileOutput{c + at * g.c_row + row, g.c_row, bias ? bias + row : nullptr, add, width}
                          : TileOutput{c + row * g.c_row + at, g.c_row, bias ? bias + at : nullptr, add, width};
-          run[stride / Vec::lanes - 1](k, from, a_row, a_col, packed_b + j * k, stride, out);
+          if (j < in_place) run[tile_registers - 1](k, from_a, a_row, a_col, from_b + j, g.b_row, out);
+          else run[stride / Vec::lanes - 1](k, from_a, a_row, a_col, packed_b + j * k, stride, out);
+        }
+        if (finish.call && kb + 1 == k_blocks.count) {
+          if (transposed) finish.call(finish.state, r.q, j0, columns, row, rows);
+          else finish.call(finish.state, r.q, row, rows, j0, columns);
         }
       }
     }
   }
 }
 
+/// Rows of a against rows of b: of both, a few at a time stay in L1.
+void multiply_dots(const Gemm<float>& g, const Rectangle& r, const Finish& finish) {
+  const float* a = g.a + r.q * g.a_batch;
+  const float* b = g.b + r.q * g.b_batch;
+  float* c = g.c + r.q * g.c_batch;
+  const bool few_rows = g.m <= g.n;  // which side passes by again and again: the small one
+  const long outer0 = few_rows ? r.n0 : r.m0, outer1 = few_rows ? r.n1 : r.m1;
+  const long inner0 = few_rows ? r.m0 : r.n0, inner1 = few_rows ? r.m1 : r.n1;
+  for (long o = outer0; o < outer1; o += dot_columns) {
+    const long columns = min(dot_columns, outer1 - o);
+    for (long i = inner0; i < inner1; i += dot_rows) {
+      const long rows = min(dot_rows, inner1 - i);
+      const DotTile run = dot_tiles.entry[rows - 1][columns - 1];
+      if (few_rows)
+        run(g.k, a + i * g.a_row, g.a_row, b + o * g.b_col, g.b_col, c + i * g.c_row + o, g.c_row, 1, nullptr,
+            g.bias ? g.bias + o : nullptr, g.add);
+      else
+        run(g.k, b + i * g.b_col, g.b_col, a + o * g.a_row, g.a_row, c + o * g.c_row + i, 1, g.c_row,
+            g.bias ? g.bias + i : nullptr, nullptr, g.add);
+    }
+    if (finish.call) {
+      if (few_rows) finish.call(finish.state, r.q, r.m0, r.m1 - r.m0, o, columns);
+      else finish.call(finish.state, r.q, o, columns, r.n0, r.n1 - r.n0);
+    }
+  }
+}
+
+/// How each matrix is cut, in multiples of (rows, columns): parts along m and n.
+struct Grid {
+  long m = 1, n = 1;
+};
+
+/// The cheapest way to share (rows x columns) among at most `threads` threads. Packing a column costs about as much as
+/// 12 rows of its product, copying a row about as much as 4 columns.
+Grid share(long rows, long row_unit, long columns, long column_unit, long threads) {
+  Grid best;
+  double least = -1;
+  for (long m = 1; m <= threads; ++m) {
+    const long n = threads / m;
+    const long part_rows = blocks_of(blocks_of(rows, row_unit), m) * row_unit;
+    const long part_columns = blocks_of(blocks_of(columns, column_unit), n) * column_unit;
+    const double cost = (static_cast<double>(part_rows) + 12) * (static_cast<double>(part_columns) + 4);
+    if (least < 0 || cost < least) least = cost, best = {m, n};
+  }
+  return best;
+}
+
 }  // namespace
 
-void gemm(const Cpu& cpu, const Gemm<float>& g) {
-  if (g.m <= 0 || g.n <= 0 || g.batch <= 0) return;
-  const bool transposed = false;
-  const long threads = cpu.threads;
-  float* memory = scratch(Scratch::gemm, threads * floats_per_thread);
-  const long split_m = g.m >= g.n ? threads : 1, split_n = g.m >= g.n ? 1 : threads;
+void gemm(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
+  if (given.m <= 0 || given.n <= 0 || given.batch <= 0) return;
+  const bool consecutive_k = (given.a_col == 1 || given.k == 1) && (given.b_row == 1 || given.k == 1);
+  const bool dots = consecutive_k && given.k > 0 && min(given.m, given.n) <= rows_for_dots;
+  const bool transposed = !dots && consecutive_k && given.m <= rows_for_transposed && given.m < given.n;
+  const bool direct_b = given.b_col == 1 && given.m <= rows_for_direct_b;
+  Gemm<float> g = given;
+  if (transposed) {
+    g.m = given.n, g.a = given.b, g.a_row = given.b_col, g.a_col = given.b_row, g.a_batch = given.b_batch;
+    g.n = given.m, g.b = given.a, g.b_row = given.a_col, g.b_col = given.a_row, g.b_batch = given.a_batch;
+  }
+  const double flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
+                       static_cast<double>(g.k > 0 ? g.k : 1) * static_cast<double>(g.batch);
+  long threads = cpu.threads;
+  if (flops < flops_per_thread * static_cast<double>(threads)) threads = static_cast<long>(flops / flops_per_thread);
+  if (threads < 1) threads = 1;
+
+  const long row_unit = dots ? dot_columns : tile_rows, column_unit = dots ? dot_columns : tile_columns;
+  Grid grid;
+  // Many matrices: whole ones for each thread. Few: each is cut.
+  if (threads > 1 && g.batch < 4 * threads && g.batch % threads != 0)
+    grid = share(g.m, row_unit, g.n, column_unit, threads);
+  const long parts = grid.m * grid.n, tasks = g.batch * parts;
+  if (threads > tasks) threads = tasks;
+  const long row_units = blocks_of(g.m, row_unit), column_units = blocks_of(g.n, column_unit);
+  float* memory = dots ? nullptr : scratch(Scratch::gemm, threads * floats_per_thread);
   parallel_threads(threads, [&](long t) {
-    const long tasks = g.batch * split_m * split_n;
     for (long task = tasks * t / threads; task < tasks * (t + 1) / threads; ++task) {
-      const long q = task / (split_m * split_n), part = task % (split_m * split_n);
-      const long pm = part / split_n, pn = part % split_n;
-      const long mp = blocks_of(g.m, tile_rows), np = blocks_of(g.n, tile_columns);
-      multiply_rectangle<transposed>(
-          g, g.a + q * g.a_batch, g.b + q * g.b_batch, g.c + q * g.c_batch, min(g.m, mp * pm / split_m * tile_rows),
-          min(g.m, mp * (pm + 1) / split_m * tile_rows), min(g.n, np * pn / split_n * tile_columns),
-          min(g.n, np * (pn + 1) / split_n * tile_columns), memory + t * floats_per_thread);
+      const long part_m = task % parts / grid.n, part_n = task % grid.n;
+      const Rectangle r{task / parts, min(g.m, row_units * part_m / grid.m * row_unit),
+                        min(g.m, row_units * (part_m + 1) / grid.m * row_unit),
+                        min(g.n, column_units * part_n / grid.n * column_unit),
+                        min(g.n, column_units * (part_n + 1) / grid.n * column_unit)};
+      if (dots) {
+        multiply_dots(g, r, finish);
+        continue;
+      }
+      // A rectangle whose rows of a must be packed is cut to what the memory holds.
+      const EvenBlocks slices(r.m1 - r.m0, g.a_col != 1 ? m_block : r.m1 - r.m0);
+      for (long s = 0; s < slices.count; ++s) {
+        Rectangle slice = r;
+        slice.m0 = r.m0 + slices.begin(s), slice.m1 = r.m0 + slices.begin(s + 1);
+        if (transposed) multiply_tiles<true>(g, slice, false, memory + t * floats_per_thread, finish);
+        else multiply_tiles<false>(g, slice, direct_b, memory + t * floats_per_thread, finish);
+      }
     }
   });
 }
+
+void gemm(const Cpu& cpu, const Gemm<float>& g) { gemm(cpu, g, Finish{}); }
 
 }  // namespace phonaut::kernel::PHONAUT_ISA
 #endif

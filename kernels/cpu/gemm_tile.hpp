@@ -157,25 +157,19 @@ PHONAUT_INLINE void copy(const float* from, long n, float* to) {
 /// Columns [0, n) of b, n <= tile_columns, as one sliver: row p at to + p * sliver_width(n), padded with zeros.
 PHONAUT_INLINE constexpr long sliver_width(long n) { return (n + Vec::lanes - 1) / Vec::lanes * Vec::lanes; }
 
+/// k rows of n <= tile_columns numbers with stride b_row between rows, b_col within.
 inline void pack_sliver(long k, long n, const float* b, long b_row, long b_col, float* to) {
   const long width = sliver_width(n);
-  if (b_col == 1) {
-    for (long p = 0; p < k; ++p, b += b_row, to += width) {
-      if (n == width) {
-        for (long j = 0; j < n; j += Vec::lanes) Vec::load(b + j).store(to + j);
-      } else {
-        long j = 0;
-        for (; j + Vec::lanes <= n; j += Vec::lanes) Vec::load(b + j).store(to + j);
-        Vec::load(b + j, n - j).store(to + j);
-      }
-    }
-    return;
-  }
   for (long j = 0; j < n; j += Vec::lanes) {
     const long columns = n - j < Vec::lanes ? n - j : Vec::lanes;
     const float* from = b + j * b_col;
     long p = 0;
-    if (b_row == 1 && columns == Vec::lanes)
+    if (b_col == 1) {
+      if (columns == Vec::lanes)
+        for (; p < k; ++p) Vec::load(from + p * b_row).store(to + p * width + j);
+      else
+        for (; p < k; ++p) Vec::load(from + p * b_row, columns).store(to + p * width + j);
+    } else if (b_row == 1 && columns == Vec::lanes) {
       for (; p + Vec::lanes <= k; p += Vec::lanes) {
         Vec block[Vec::lanes];
 #pragma GCC unroll 16
@@ -184,11 +178,30 @@ inline void pack_sliver(long k, long n, const float* b, long b_row, long b_col, 
 #pragma GCC unroll 16
         for (long l = 0; l < Vec::lanes; ++l) block[l].store(to + (p + l) * width + j);
       }
+    }
     for (; p < k; ++p) {
       float* row = to + p * width + j;
       for (long l = 0; l < columns; ++l) row[l] = from[l * b_col + p * b_row];
       for (long l = columns; l < Vec::lanes; ++l) row[l] = 0.0f;
     }
+  }
+}
+
+/// All columns of a block of b, sliver after sliver, each of k rows.
+inline void pack_block(long k, long columns, const float* b, long b_row, long b_col, float* to) {
+  long j = 0;
+  if (b_col == 1) {
+    // Row by row: whole slivers are filled side by side, so that memory is read in the order in which it lies.
+    j = columns / tile_columns * tile_columns;
+    for (long p = 0; p < k; ++p)
+      for (long i = 0; i < j; i += tile_columns)
+#pragma GCC unroll 4
+        for (int r = 0; r < tile_registers; ++r)
+          Vec::load(b + p * b_row + i + r * Vec::lanes).store(to + i * k + p * tile_columns + r * Vec::lanes);
+  }
+  for (; j < columns; j += tile_columns) {
+    const long n = columns - j < tile_columns ? columns - j : tile_columns;
+    pack_sliver(k, n, b + j * b_col, b_row, b_col, to + j * k);
   }
 }
 

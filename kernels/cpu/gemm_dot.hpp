@@ -1,0 +1,98 @@
+#pragma once
+// The matrix product where both sides keep k consecutive and one of them has few rows: dot products of whole rows, read
+// where they are. Nothing is packed, which would cost more than the product.
+#include "vec.hpp"
+
+#ifdef PHONAUT_ISA
+namespace phonaut::kernel::PHONAUT_ISA {
+
+// Accumulators for dot_rows x dot_columns dot products at a time.
+#if defined(__AVX512F__)
+constexpr int dot_rows = 4, dot_columns = 4;
+#else
+constexpr int dot_rows = 2, dot_columns = 4;
+#endif
+
+/// The sums of the lanes of four registers.
+PHONAUT_INLINE void sum_each(const Vec (&x)[4], float (&to)[4]) {
+#if defined(__x86_64__)
+  __m128 part[4];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+#if defined(__AVX512F__)
+    const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(x[i].v.data), _mm512_extractf32x8_ps(x[i].v.data, 1));
+    part[i] = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+#elif defined(__AVX2__)
+    part[i] = _mm_add_ps(_mm256_castps256_ps128(x[i].v.data), _mm256_extractf128_ps(x[i].v.data, 1));
+#else
+    part[i] = x[i].v.data;
+#endif
+  }
+  _MM_TRANSPOSE4_PS(part[0], part[1], part[2], part[3]);
+  _mm_storeu_ps(to, _mm_add_ps(_mm_add_ps(part[0], part[1]), _mm_add_ps(part[2], part[3])));
+#else
+  for (int i = 0; i < 4; ++i) to[i] = sum(x[i]);
+#endif
+}
+
+/// c[i * c_row + j * c_col] = (or +=) <a_i, b_j> + bias, for `rows` rows a_i and `columns` rows b_j.
+template <int rows, int columns>
+void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, float* c, long c_row, long c_col,
+              const float* bias_of_row, const float* bias_of_column, bool add) {
+  Vec acc[rows][4];
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; ++j) acc[i][j] = Vec(0.0f);
+  const auto step = [&](long p, long n) PHONAUT_FORCE_INLINE {
+    const auto load = [&](const float* from)
+                          PHONAUT_FORCE_INLINE { return n == Vec::lanes ? Vec::load(from) : Vec::load(from, n); };
+    Vec bv[columns];
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; ++j) bv[j] = load(b + j * b_row + p);
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; ++i) {
+      const Vec av = load(a + i * a_row + p);
+#pragma GCC unroll 4
+      for (int j = 0; j < columns; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
+    }
+  };
+  long p = 0;
+  for (; p + Vec::lanes <= k; p += Vec::lanes) step(p, Vec::lanes);
+  if (p < k) step(p, k - p);
+#pragma GCC unroll 4
+  for (int i = 0; i < rows; ++i) {
+    float total[4];
+    sum_each(acc[i], total);
+    for (int j = 0; j < columns; ++j) {
+      float y = total[j];
+      if (bias_of_row) y += bias_of_row[i];
+      if (bias_of_column) y += bias_of_column[j];
+      float& to = c[i * c_row + j * c_col];
+      to = add ? to + y : y;
+    }
+  }
+}
+
+using DotTile = void (*)(long k, const float* a, long a_row, const float* b, long b_row, float* c, long c_row,
+                         long c_col, const float* bias_of_row, const float* bias_of_column, bool add);
+struct DotTable {
+  DotTile entry[dot_rows][dot_columns];
+};
+template <int rows = 1>
+constexpr void fill_dot_tiles(DotTable& table) {
+  static_assert(dot_columns == 4);
+  table.entry[rows - 1][0] = dot_tile<rows, 1>;
+  table.entry[rows - 1][1] = dot_tile<rows, 2>;
+  table.entry[rows - 1][2] = dot_tile<rows, 3>;
+  table.entry[rows - 1][3] = dot_tile<rows, 4>;
+  if constexpr (rows < dot_rows) fill_dot_tiles<rows + 1>(table);
+}
+constexpr DotTable make_dot_tiles() {
+  DotTable table{};
+  fill_dot_tiles(table);
+  return table;
+}
+
+}  // namespace phonaut::kernel::PHONAUT_ISA
+#endif
