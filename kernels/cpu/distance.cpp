@@ -5,3 +5,4 @@
 PHONAUT_PAIR(Distance)
 PHONAUT_PAIR(SquaredDistance)
 PHONAUT_PAIR(SmoothDistance)
+PHONAUT_PAIR(Product)

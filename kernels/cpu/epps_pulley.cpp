@@ -1,4 +1,5 @@
 #include "parallel.hpp"
+#include "partial.hpp"
 #include "simd_math.hpp"
 
 // A column of p is the sample of one slice, so lanes are slices and a loop over rows is a loop over the sample. Knots
@@ -8,9 +9,8 @@
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
 
-constexpr long most_knots = 128;    // of EppsPulley
-constexpr long rows_together = 4;   // independent powers in flight, and one addition to memory for four
-constexpr long rows_in_float = 64;  // then the float sums move on to double
+constexpr long most_knots = 128;   // of EppsPulley
+constexpr long rows_together = 4;  // independent powers in flight, and one addition to memory for four
 
 struct Powers {
   Vec cosine, sine;
@@ -21,17 +21,11 @@ struct Powers {
   }
 };
 
-PHONAUT_INLINE void add_lanes(Vec v, double* to, long n) {
-  alignas(64) float lane[Vec::lanes];
-  v.store(lane);
-  for (long i = 0; i < n; ++i) to[i] += static_cast<double>(lane[i]);
-}
 PHONAUT_INLINE Vec load_lanes(const double* from, long n) {
   alignas(64) float lane[Vec::lanes] = {};
   for (long i = 0; i < n; ++i) lane[i] = static_cast<float>(from[i]);
   return Vec::load(lane);
 }
-PHONAUT_INLINE Vec load(const float* p, long n) { return n == Vec::lanes ? Vec::load(p) : Vec::load(p, n); }
 
 /// Adds the powers of rows 0 … Rows-1 to the running sums.
 template <long Rows>
@@ -39,7 +33,7 @@ PHONAUT_INLINE void add_powers(const float* p, long stride, long n, long knots, 
   SinCos z[Rows];
   Powers power[Rows];
   for (long r = 0; r < Rows; ++r) {
-    z[r] = sincos(step * load(p + r * stride, n));
+    z[r] = sincos(step * load_some(p + r * stride, n));
     power[r] = {z[r].cos, z[r].sin};
   }
   for (long k = 1; k < knots; ++k) {
@@ -63,8 +57,8 @@ void characteristic_sums(const Cpu& cpu, long knots, double step, View<const flo
         sine.row(k)[m + i] = 0.0;
       }
     Vec c[most_knots], s[most_knots];
-    for (long begin = 0; begin < samples; begin += rows_in_float) {
-      const long end = begin + rows_in_float < samples ? begin + rows_in_float : samples;
+    for (long begin = 0; begin < samples; begin += additions_in_float) {
+      const long end = begin + additions_in_float < samples ? begin + additions_in_float : samples;
       for (long k = 1; k < knots; ++k) c[k] = s[k] = Vec(0.0f);
       long r = begin;
       for (; r + rows_together <= end; r += rows_together)
@@ -84,7 +78,7 @@ PHONAUT_INLINE void put_slopes(float* p, long stride, long n, long knots, Vec st
   SinCos z[Rows];
   Powers sum[Rows];
   for (long r = 0; r < Rows; ++r) {
-    z[r] = sincos(step * load(p + r * stride, n));
+    z[r] = sincos(step * load_some(p + r * stride, n));
     sum[r] = {a[knots - 1], -b[knots - 1]};
   }
   for (long k = knots - 2; k > 0; --k)
@@ -95,8 +89,7 @@ PHONAUT_INLINE void put_slopes(float* p, long stride, long n, long knots, Vec st
     }
   for (long r = 0; r < Rows; ++r) {
     const Vec q = fnma(sum[r].sine, z[r].sin, sum[r].cosine * z[r].cos);
-    if (n == Vec::lanes) q.store(p + r * stride);
-    else q.store(p + r * stride, n);
+    store_some(q, p + r * stride, n);
   }
 }
 

@@ -1,12 +1,11 @@
 #pragma once
 // Sums of f(x, y) over all elements or over rows, and their gradients, for any formula of two values.
 #include "elementwise.hpp"
+#include "partial.hpp"
 #include "simd_math.hpp"
 
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
-
-constexpr long run_in_float = 64;  // additions to a lane before it moves on to double
 
 template <class F>
 PHONAUT_INLINE float pair_total(const F& f, double scale, View<const float, 2> x, View<const float, 2> y) {
@@ -14,17 +13,10 @@ PHONAUT_INLINE float pair_total(const F& f, double scale, View<const float, 2> x
   double total = 0;
   for (long r = 0; r < range.rows; ++r) {
     const float *px = x.row(r), *py = y.row(r);
-    for (long begin = 0; begin < range.width; begin += run_in_float * Vec::lanes) {
-      const long end =
-          begin + run_in_float * Vec::lanes < range.width ? begin + run_in_float * Vec::lanes : range.width;
-      Vec part(0.0f);
-      long i = begin;
-      for (; i + Vec::lanes <= end; i += Vec::lanes) part += f.value(Vec::load(px + i), Vec::load(py + i));
-      // f(0, 0) need not be 0: lanes behind the end are taken out.
-      if (const long n = end - i)
-        part += select(Mask::first(n), f.value(Vec::load(px + i, n), Vec::load(py + i, n)), Vec(0.0f));
-      total += static_cast<double>(sum(part));
-    }
+    // f(0, 0) need not be 0: lanes behind the end are taken out.
+    total += row_total(range.width, [&](Vec part, long i, long n) PHONAUT_FORCE_INLINE {
+      return part + keep_some(f.value(load_some(px + i, n), load_some(py + i, n)), n);
+    });
   }
   return static_cast<float>(scale * total);
 }
@@ -36,18 +28,15 @@ PHONAUT_INLINE void pair_column_totals(const Cpu& cpu, const F& f, double scale,
   const long rows = x.shape[0], columns = x.shape[1];
   parallel_for(cpu.threads, blocks_of(columns, Vec::lanes), [&](long block) {
     const long c = block * Vec::lanes, n = columns - c < Vec::lanes ? columns - c : Vec::lanes;
-    const bool whole = n == Vec::lanes;
     double total[Vec::lanes] = {};
-    for (long begin = 0; begin < rows; begin += run_in_float) {
-      const long end = begin + run_in_float < rows ? begin + run_in_float : rows;
+    for (long begin = 0; begin < rows; begin += additions_in_float) {
+      const long end = begin + additions_in_float < rows ? begin + additions_in_float : rows;
       Vec part(0.0f);
       for (long r = begin; r < end; ++r) {
         const float *px = x.row(r) + c, *py = y.row(r) + c;
-        part += whole ? f.value(Vec::load(px), Vec::load(py)) : f.value(Vec::load(px, n), Vec::load(py, n));
+        part += f.value(load_some(px, n), load_some(py, n));
       }
-      alignas(64) float lane[Vec::lanes];
-      part.store(lane);
-      for (long i = 0; i < Vec::lanes; ++i) total[i] += static_cast<double>(lane[i]);
+      add_lanes(part, total, Vec::lanes);
     }
     for (long i = 0; i < n; ++i) out[c + i] = static_cast<float>(scale * total[i]);
   });

@@ -1,5 +1,5 @@
 #include "parallel.hpp"
-#include "vec.hpp"
+#include "partial.hpp"
 
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
@@ -9,18 +9,15 @@ void unit_columns(const Cpu& cpu, View<float, 2> a) {
   const long rows = a.shape[0], columns = a.shape[1];
   parallel_for(cpu.threads, blocks_of(columns, Vec::lanes), [&](long block) {
     const long m = block * Vec::lanes, n = columns - m < Vec::lanes ? columns - m : Vec::lanes;
-    const bool whole = n == Vec::lanes;
     double square[Vec::lanes] = {};
-    for (long begin = 0; begin < rows; begin += 64) {
-      const long end = begin + 64 < rows ? begin + 64 : rows;
+    for (long begin = 0; begin < rows; begin += additions_in_float) {
+      const long end = begin + additions_in_float < rows ? begin + additions_in_float : rows;
       Vec part(0.0f);
       for (long r = begin; r < end; ++r) {
-        const Vec v = whole ? Vec::load(a.row(r) + m) : Vec::load(a.row(r) + m, n);
+        const Vec v = load_some(a.row(r) + m, n);
         part = fma(v, v, part);
       }
-      alignas(64) float lane[Vec::lanes];
-      part.store(lane);
-      for (long i = 0; i < Vec::lanes; ++i) square[i] += static_cast<double>(lane[i]);
+      add_lanes(part, square, Vec::lanes);
     }
     alignas(64) float lane[Vec::lanes];
     for (long i = 0; i < Vec::lanes; ++i)
@@ -28,8 +25,7 @@ void unit_columns(const Cpu& cpu, View<float, 2> a) {
     const Vec inverse = Vec::load(lane);
     for (long r = 0; r < rows; ++r) {
       float* to = a.row(r) + m;
-      if (whole) (Vec::load(to) * inverse).store(to);
-      else (Vec::load(to, n) * inverse).store(to, n);
+      store_some(load_some(to, n) * inverse, to, n);
     }
   });
 }

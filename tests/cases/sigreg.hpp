@@ -32,7 +32,7 @@ CASES(sigreg) {
   }
   SigregOptions sum;
   sum.slices = 24;
-  sum.reduction = SigregOptions::Reduction::sum;
+  sum.reduction = Reduction::sum;
   add("views, summed", inputs(normal(Shape<3>{3, 40, 12}, 1, 2, 0.4)),
       [sum](const auto& x) { return sigreg(x, random_slices(x.context(), x.extent(2), sum.slices), sum); },
       {.tolerance = 68 * eps});

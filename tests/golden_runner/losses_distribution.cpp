@@ -17,14 +17,14 @@ SigregOptions sigreg_options(const Config& config, long slices) {
   SigregOptions options;
   options.slices = slices;
   options.test = {.knots = config.integer("knots"), .t_max = config.number("t_max")};
-  if (config.text("reduction", "mean") == "sum") options.reduction = SigregOptions::Reduction::sum;
+  if (config.text("reduction", "mean") == "sum") options.reduction = Reduction::sum;
   return options;
 }
 
 /// Traces of SIGReg: (views, knots, slices) here, (views, slices, knots) in the files.
 template <class B>
 struct Trace {
-  using W = kernel::SumOf<typename B::Scalar>;
+  using W = kernel::Wide<typename B::Scalar>;
   long views, slices, knots;
   std::vector<typename B::Scalar> statistic;
   std::vector<W> cosine, sine;
@@ -149,10 +149,7 @@ const Register kl_op("loss.kl_gauss", [](auto& g) {
                      : formula::KlOfSoftplus{static_cast<float>(options.spread.least)}.value(m[i], s[i])));
   g.output("kl_elem", elements);
   if (!g.has("input.mask")) return g.output("loss", kl_loss(mean, spread, options));
-  FrameMask mask = make_mask(mean.batch(), mean.time());
-  const auto chosen = g.integers("input.mask");
-  std::copy(chosen.begin(), chosen.end(), mask.data());
-  const auto rows = masked_rows(mean, mask);
+  const auto rows = marked_rows(mean, g.integers("input.mask"));
   g.output("loss", kl_loss(take_rows(mean.frames, rows), take_rows(spread.frames, rows), options));
 });
 

@@ -30,16 +30,19 @@ enum class Padding {
   reference  ///< reproduces the leak of the published model, for parity with it
 };
 
-/// Throws ShapeError unless the lengths fit the frames.
+/// Throws ShapeError unless the lengths fit a padded batch of that shape, (N, T) or (N, T, C). Empty lengths fit all.
+template <size_t R>
+void check_lengths(const char* op, const Shape<R>& shape, const Lengths& lengths) {
+  if (!lengths) return;
+  if (lengths.extent(0) != shape[0])
+    throw ShapeError(concat(op, ": frames have shape ", text(shape), " but there are ", lengths.extent(0), " lengths"));
+  for (long n = 0; n < shape[0]; ++n)
+    if (const long length = lengths.data()[n]; length < 0 || length > shape[1])
+      throw ShapeError(concat(op, ": length ", length, " of utterance ", n, " is outside of 0 … ", shape[1]));
+}
 template <class B>
 void check_lengths(const char* op, const Sequence<B>& x) {
-  if (!x.padded()) return;
-  if (x.lengths.extent(0) != x.batch())
-    throw ShapeError(
-        concat(op, ": frames have shape ", text(x.frames.shape()), " but there are ", x.lengths.extent(0), " lengths"));
-  for (long n = 0; n < x.batch(); ++n)
-    if (x.length(n) < 0 || x.length(n) > x.time())
-      throw ShapeError(concat(op, ": length ", x.length(n), " of utterance ", n, " is outside of 0 … ", x.time()));
+  check_lengths(op, x.frames.shape(), x.lengths);
 }
 
 /// New lengths f(length) for a layer that changes the number of frames; empty stays empty.

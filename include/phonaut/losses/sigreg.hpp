@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "phonaut/losses/reduction.hpp"
 #include "phonaut/losses/slices.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/epps_pulley.hpp"
@@ -17,7 +18,7 @@ struct SigregOptions {
   long slices = 1024;    ///< directions drawn anew in each step
   EppsPulley test = {};  ///< knots and range of the statistic
   /// Mean over slices and leading axes, or the sum over both.
-  enum class Reduction { mean, sum } reduction = Reduction::mean;
+  Reduction reduction = Reduction::mean;
   /// Data parallel training: adds `n` numbers up over all ranks, in place. The ranks then share one sample and get the
   /// same loss. Called in the forward pass, equally often on every rank.
   std::function<void(double* values, long n)> all_reduce = {};
@@ -31,7 +32,7 @@ namespace detail {
 /// What SIGReg computes on its way, for those who want to look; host backends only.
 template <class B>
 struct SigregTrace {
-  using W = kernel::SumOf<typename B::Scalar>;
+  using W = kernel::Wide<typename B::Scalar>;
   View<typename B::Scalar, 2> statistic;  ///< (views, slices), or nothing
   View<W, 3> cosine, sine;                ///< (views, knots, slices): means over the sample; or nothing
 
@@ -46,8 +47,8 @@ struct SigregTrace {
 };
 
 template <class B>
-void reduce_over_ranks(Context<B>& ctx, const SigregOptions& options, kernel::SumOf<typename B::Scalar>* sums, long n) {
-  if constexpr (std::is_same_v<kernel::SumOf<typename B::Scalar>, double>) {
+void reduce_over_ranks(Context<B>& ctx, const SigregOptions& options, kernel::Wide<typename B::Scalar>* sums, long n) {
+  if constexpr (std::is_same_v<kernel::Wide<typename B::Scalar>, double>) {
     if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
       options.all_reduce(sums, n);
     } else {
@@ -84,7 +85,7 @@ template <class B, size_t R>
 Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregOptions& options = {},
                  const detail::SigregTrace<B>& trace = {}) {
   using S = typename B::Scalar;
-  using W = kernel::SumOf<S>;
+  using W = kernel::Wide<S>;
   static_assert(R >= 2, "sigreg: x is (…, samples, dimensions)");
   options.test.check("sigreg");
   check_channels("sigreg", any.shape(), slices.extent(0), concat("slices ", text(slices.shape())));
@@ -95,7 +96,7 @@ Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregO
   const long views = samples > 0 ? rows.shape[0] / samples : 0;
   const bool with_gradient = ctx.wants_gradient(x);
   const double parts =
-      options.reduction == SigregOptions::Reduction::mean ? 1.0 / static_cast<double>(std::max(1L, views * all)) : 1.0;
+      options.reduction == Reduction::mean ? 1.0 / static_cast<double>(std::max(1L, views * all)) : 1.0;
 
   double total = static_cast<double>(samples);
   if (options.all_reduce) {

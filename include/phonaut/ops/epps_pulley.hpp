@@ -7,6 +7,7 @@
 #include "phonaut/core/error.hpp"
 #include "phonaut/core/math.hpp"
 #include "phonaut/core/view.hpp"
+#include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
 
@@ -38,23 +39,19 @@ struct EppsPulley {
 
 namespace kernel {
 
-/// Number type for sums over a sample: double for float.
-template <class S>
-using SumOf = std::conditional_t<std::is_same_v<S, float>, double, S>;
-
 /// cosine[k, m] = Σ_n cos(p[n, m] t_k) and sine[k, m] = Σ_n sin(p[n, m] t_k), t_k = k · step; a column of p is a
 /// sample.
 template <class S>
-void characteristic_sums(const Reference&, long knots, double step, View<const S, 2> p, View<SumOf<S>, 2> cosine,
-                         View<SumOf<S>, 2> sine) {
+void characteristic_sums(const Reference&, long knots, double step, View<const S, 2> p, View<Wide<S>, 2> cosine,
+                         View<Wide<S>, 2> sine) {
   using std::cos, std::sin;
   for (long k = 0; k < knots; ++k)
     for (long m = 0; m < p.shape[1]; ++m) {
-      SumOf<S> c = 0, s = 0;
+      Wide<S> c = 0, s = 0;
       for (long n = 0; n < p.shape[0]; ++n) {
         const S angle = S(step * static_cast<double>(k)) * p.row(n)[m];
-        c += SumOf<S>(cos(angle));
-        s += SumOf<S>(sin(angle));
+        c += Wide<S>(cos(angle));
+        s += Wide<S>(sin(angle));
       }
       cosine.row(k)[m] = c;
       sine.row(k)[m] = s;
@@ -65,9 +62,9 @@ void characteristic_sums(const Reference&, long knots, double step, View<const S
 /// Overwrites the sums with the coefficients of the slope: with a = w_k t_k S and b = -w_k t_k (C - φ_k),
 ///   ∂ statistic / ∂ p[n, m] = 2 Σ_k a cos(p t_k) + b sin(p t_k); `gain` takes the place of 2.
 template <class S>
-void epps_pulley(const Reference&, const EppsPulley& test, double total, double gain, View<SumOf<S>, 2> cosine,
-                 View<SumOf<S>, 2> sine, S* statistic) {
-  using W = SumOf<S>;
+void epps_pulley(const Reference&, const EppsPulley& test, double total, double gain, View<Wide<S>, 2> cosine,
+                 View<Wide<S>, 2> sine, S* statistic) {
+  using W = Wide<S>;
   const double inverse = total > 0 ? 1 / total : 0;
   for (long m = 0; m < cosine.shape[1]; ++m) {
     W sum = 0;
@@ -83,15 +80,15 @@ void epps_pulley(const Reference&, const EppsPulley& test, double total, double 
 
 /// Replaces each projection p[n, m] by Σ_k a[k, m] cos(p t_k) + b[k, m] sin(p t_k).
 template <class S>
-void characteristic_slopes(const Reference&, long knots, double step, View<const SumOf<S>, 2> a,
-                           View<const SumOf<S>, 2> b, View<S, 2> p) {
+void characteristic_slopes(const Reference&, long knots, double step, View<const Wide<S>, 2> a,
+                           View<const Wide<S>, 2> b, View<S, 2> p) {
   using std::cos, std::sin;
   for (long n = 0; n < p.shape[0]; ++n)
     for (long m = 0; m < p.shape[1]; ++m) {
-      SumOf<S> total = 0;
+      Wide<S> total = 0;
       for (long k = 1; k < knots; ++k) {  // t_0 = 0 has no slope
         const S angle = S(step * static_cast<double>(k)) * p.row(n)[m];
-        total += a.row(k)[m] * SumOf<S>(cos(angle)) + b.row(k)[m] * SumOf<S>(sin(angle));
+        total += a.row(k)[m] * Wide<S>(cos(angle)) + b.row(k)[m] * Wide<S>(sin(angle));
       }
       p.row(n)[m] = S(total);
     }

@@ -11,9 +11,6 @@ namespace phonaut {
 template <class B>
 using FrameRows = Tensor<B, 1, std::int32_t>;
 
-/// A choice of frames (N, T) on the host: 1 for chosen, 0 for not. Frames beyond an utterance's length never count.
-using FrameMask = Tensor<Reference, 2, std::uint8_t>;
-
 namespace kernel {
 
 /// y[i, :] = x[rows[i], :].
@@ -32,13 +29,6 @@ void add_rows(const Reference&, View<const S, 2> x, View<const std::int32_t, 1> 
 }
 
 }  // namespace kernel
-
-/// A mask of `batch` x `time` frames, all of them `value`. Its memory belongs to no context.
-inline FrameMask make_mask(long batch, long time, bool value = false) {
-  FrameMask mask = FrameMask::persistent({batch, time});
-  std::fill_n(mask.data(), mask.size(), static_cast<std::uint8_t>(value));
-  return mask;
-}
 
 namespace detail {
 
@@ -78,13 +68,17 @@ FrameRows<B> valid_rows(const Sequence<B>& x) {
   return detail::rows_where(x.context(), x.batch(), x.time(), x.length_data(), [](long, long) { return true; });
 }
 
-/// Rows of the real frames whose mask is `chosen`. Throws ShapeError if the mask has another shape than the batch.
-template <class B>
-FrameRows<B> masked_rows(const Sequence<B>& x, const FrameMask& mask, bool chosen = true) {
-  check_lengths("masked_rows", x);
-  check_same_shape("masked_rows", "the mask", mask.shape(), "the batch", Shape<2>{x.batch(), x.time()});
+/// Rows of the real frames that `marks` (N · T on the host, row-major, nonzero: chosen) chooses, or of those that it
+/// does not. Frames beyond an utterance's length never count. Throws ShapeError if there are not as many marks.
+template <class B, class Flags>
+FrameRows<B> marked_rows(const Sequence<B>& x, const Flags& marks, bool chosen = true) {
+  check_lengths("marked_rows", x);
+  if (static_cast<long>(std::size(marks)) != x.batch() * x.time())
+    throw ShapeError(concat("marked_rows: frames ", text(x.frames.shape()), " are ", x.batch() * x.time(),
+                            ", but there are ", std::size(marks), " marks"));
+  const auto* mark = std::data(marks);
   return detail::rows_where(x.context(), x.batch(), x.time(), x.length_data(),
-                            [&](long n, long t) { return (mask.data()[n * x.time() + t] != 0) == chosen; });
+                            [&](long n, long t) { return (mark[n * x.time() + t] != 0) == chosen; });
 }
 
 /// The rows of x (…, C) that `rows` names, as a matrix (rows, C).

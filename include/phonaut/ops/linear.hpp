@@ -76,8 +76,9 @@ Var<B, R> linear(const Var<B, R>& any, Weight<B, 2> weight, Weight<B, 1> bias = 
   return record(
       std::move(y),
       [x, w, b](Context<B>& c, const Tensor<B, R>& dy) {
-        kernel::linear_backward(c.backend(), as_rows(dy.in()), as_rows(x.in()), w.in(), as_rows(c.sink(x)), c.sink(w),
-                                c.sink(b));
+        const auto dx = c.sink(x);  // first: where x is its own weight, the sink of w adds to this one
+        const auto dw = c.sink(w);
+        kernel::linear_backward(c.backend(), as_rows(dy.in()), as_rows(x.in()), w.in(), as_rows(dx), dw, c.sink(b));
       },
       x, w, b);
 }

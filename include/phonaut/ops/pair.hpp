@@ -3,30 +3,27 @@
 // A formula gives `value(x, y)` and `slopes(x, y)`, its two partial derivatives, over any number type.
 #include "phonaut/ops/formula/pair.hpp"
 #include "phonaut/ops/shape.hpp"
+#include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
 
 namespace kernel {
 
-/// Float terms are summed in double.
-template <class S>
-using Accumulator = std::conditional_t<std::is_same_v<S, float>, double, S>;
-
 /// *out = scale · Σ f(x, y).
 template <class F, class S>
 void pair_sum(const Reference&, F f, double scale, View<const S, 2> x, View<const S, 2> y, S* out) {
-  Accumulator<S> total = 0;
+  Wide<S> total = 0;
   for (long r = 0; r < x.shape[0]; ++r)
-    for (long c = 0; c < x.shape[1]; ++c) total += Accumulator<S>(f.value(x.row(r)[c], y.row(r)[c]));
-  *out = S(Accumulator<S>(scale) * total);
+    for (long c = 0; c < x.shape[1]; ++c) total += Wide<S>(f.value(x.row(r)[c], y.row(r)[c]));
+  *out = S(Wide<S>(scale) * total);
 }
 /// out[c] = scale · Σ_r f(x[r, c], y[r, c]).
 template <class F, class S>
 void pair_columns(const Reference&, F f, double scale, View<const S, 2> x, View<const S, 2> y, S* out) {
   for (long c = 0; c < x.shape[1]; ++c) {
-    Accumulator<S> total = 0;
-    for (long r = 0; r < x.shape[0]; ++r) total += Accumulator<S>(f.value(x.row(r)[c], y.row(r)[c]));
-    out[c] = S(Accumulator<S>(scale) * total);
+    Wide<S> total = 0;
+    for (long r = 0; r < x.shape[0]; ++r) total += Wide<S>(f.value(x.row(r)[c], y.row(r)[c]));
+    out[c] = S(Wide<S>(scale) * total);
   }
 }
 /// dx = gain · scale · ∂f/∂x and the same for y. `gain` has one entry for each column, or one for all (step 0).

@@ -4,6 +4,7 @@
 
 #include "phonaut/core/backend.hpp"
 #include "phonaut/core/view.hpp"
+#include "phonaut/ops/wide.hpp"
 
 namespace phonaut::kernel {
 
@@ -11,7 +12,7 @@ namespace phonaut::kernel {
 template <class S>
 void unit_columns(const Reference&, View<S, 2> a) {
   using std::sqrt;
-  using W = std::conditional_t<std::is_same_v<S, float>, double, S>;
+  using W = Wide<S>;
   for (long m = 0; m < a.shape[1]; ++m) {
     W square = 0;
     for (long d = 0; d < a.shape[0]; ++d) square += W(a.row(d)[m]) * W(a.row(d)[m]);

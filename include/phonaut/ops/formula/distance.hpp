@@ -48,4 +48,17 @@ struct SmoothDistance {
 };
 PHONAUT_PAIR_KERNELS(SmoothDistance)
 
+/// x y.
+struct Product {
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S value(S x, S y) const {
+    return x * y;
+  }
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE Slopes<S> slopes(S x, S y) const {
+    return {y, x};
+  }
+};
+PHONAUT_PAIR_KERNELS(Product)
+
 }  // namespace phonaut::formula

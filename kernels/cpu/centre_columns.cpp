@@ -1,0 +1,29 @@
+#include "parallel.hpp"
+#include "partial.hpp"
+
+#ifdef PHONAUT_ISA
+namespace phonaut::kernel::PHONAUT_ISA {
+
+// Lanes are columns.
+void column_mean(const Cpu& cpu, View<const float, 2> x, float* mean) {
+  const long rows = x.shape[0], columns = x.shape[1];
+  parallel_for(cpu.threads, blocks_of(columns, Vec::lanes), [&](long block) {
+    const long c = block * Vec::lanes, n = columns - c < Vec::lanes ? columns - c : Vec::lanes;
+    double total[Vec::lanes] = {};
+    for (long begin = 0; begin < rows; begin += additions_in_float) {
+      const long end = begin + additions_in_float < rows ? begin + additions_in_float : rows;
+      Vec part(0.0f);
+      for (long r = begin; r < end; ++r) part += load_some(x.row(r) + c, n);
+      add_lanes(part, total, Vec::lanes);
+    }
+    const double share = rows > 0 ? 1 / static_cast<double>(rows) : 0;
+    for (long i = 0; i < n; ++i) mean[c + i] = static_cast<float>(share * total[i]);
+  });
+}
+
+}  // namespace phonaut::kernel::PHONAUT_ISA
+#else
+#include "phonaut/ops/centre_columns.hpp"
+#endif
+
+PHONAUT_DISPATCH(column_mean, (const Cpu& cpu, View<const float, 2> x, float* mean), (cpu, x, mean))
