@@ -25,19 +25,17 @@ namespace {
 // Measured on Zen 5 and chosen so that they also fit Intel's servers: a panel (14 x 512 floats) stays in a
 // 48 KiB L1 beside the stream of b, of which a packed block (512 x 256) is half of a 1 MiB L2.
 constexpr long k_block = 512, n_block = 256;
-// Of a, a panel is copied if its rows lie badly, or m_block rows are packed if its columns are consecutive.
-constexpr long k_block_packed_a = 256, panels_per_block = 40, m_block = panels_per_block * tile_rows;
-constexpr long panel_row = k_block + Vec::lanes, panel_width = sliver_width(tile_rows);
-constexpr long packed_a_floats = panels_per_block * panel_width * (k_block_packed_a + 1);
-constexpr long floats_per_thread = k_block * n_block + packed_a_floats;
-static_assert(tile_rows * panel_row <= packed_a_floats && n_block % tile_columns == 0 && panel_width == Vec::lanes);
+// Rows of a copied panel fall into different sets of the cache.
+constexpr long panel_row = k_block + Vec::lanes;
+constexpr long floats_per_thread = k_block * n_block + tile_rows * panel_row;
+static_assert(n_block % tile_columns == 0);
 
 // Up to so many rows of a ...
 constexpr long rows_for_dots = 8;         // ... dot products win where k is consecutive on both sides,
 constexpr long rows_for_transposed = 64;  // ... reading b in the role of a does,
 constexpr long rows_for_direct_b = 128;   // ... and reading rows of b in place.
-// A second thread costs a few microseconds; it should bring this much work with it.
-constexpr double flops_per_thread = 1.5e6;
+// A second thread costs a few microseconds; it should bring so much work with it, or so many numbers to read and write.
+constexpr double flops_per_thread = 1.5e6, numbers_per_thread = 1e5;
 
 constexpr TileTable tiles = make_tiles<false>(), transposed_tiles = make_tiles<true>();
 constexpr DotTable dot_tiles = make_dot_tiles();
@@ -58,24 +56,6 @@ struct Rectangle {
   long q, m0, m1, n0, n1;
 };
 
-/// The rows of a, whose columns are consecutive in memory (a_row = 1), as one sliver per panel. Sixteen columns at a
-/// time: memory is read nearly in the order in which it lies.
-PHONAUT_INLINE void pack_panels(long k, const EvenBlocks& panels, const float* a, long a_col, float* to) {
-  constexpr long run = 16;
-  for (long p0 = 0; p0 < k; p0 += run) {
-    const long p1 = min(p0 + run, k);
-    for (long i = 0; i < panels.count; ++i) {
-      const long begin = panels.begin(i), rows = panels.begin(i + 1) - begin;
-      const float* from = a + begin;
-      float* sliver = to + i * (k + 1) * panel_width;
-      if (rows == Vec::lanes)
-        for (long p = p0; p < p1; ++p) Vec::load(from + p * a_col).store(sliver + p * panel_width);
-      else
-        for (long p = p0; p < p1; ++p) Vec::load(from + p * a_col, rows).store(sliver + p * panel_width);
-    }
-  }
-}
-
 /// Rows [m0, m1) and columns [n0, n1) of the product of matrix q. For the transposed way `g` has a and b exchanged (so
 /// has the rectangle), but c and bias stay as they are.
 template <bool transposed>
@@ -84,16 +64,13 @@ void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, flo
   const float* b = g.b + r.q * g.b_batch;
   float* c = g.c + r.q * g.c_batch;
   float* packed_b = memory;
-  float* packed_a = memory + k_block * n_block;
-  // Packed rows of a share L2 with packed columns of b: both get half as long.
-  const EvenBlocks k_blocks(g.k > 0 ? g.k : 1, g.a_col == 1 ? k_block : k_block_packed_a),
-      panels(r.m1 - r.m0, tile_rows);
+  float* panel = memory + k_block * n_block;
+  const EvenBlocks k_blocks(g.k > 0 ? g.k : 1, k_block), panels(r.m1 - r.m0, tile_rows);
   for (long kb = 0; kb < k_blocks.count; ++kb) {
     const long p0 = g.k > 0 ? k_blocks.begin(kb) : 0, k = g.k > 0 ? k_blocks.begin(kb + 1) - p0 : 0;
     const bool add = g.add || kb > 0;
     const float* bias = kb == 0 ? g.bias : nullptr;
     const float* k_a = a + r.m0 * g.a_row + p0 * g.a_col;
-    if (g.a_col != 1) pack_panels(k, panels, k_a, g.a_col, packed_a);
     for (long j0 = r.n0; j0 < r.n1; j0 += n_block) {
       const long columns = min(n_block, r.n1 - j0), in_place = direct_b ? columns / tile_columns * tile_columns : 0;
       const float* from_b = b + p0 * g.b_row + j0 * g.b_col;
@@ -101,12 +78,10 @@ void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, flo
       for (long i = 0; i < panels.count; ++i) {
         const long row = r.m0 + panels.begin(i), rows = r.m0 + panels.begin(i + 1) - row;
         const float* from_a = k_a + (row - r.m0) * g.a_row;
-        long a_row = g.a_row, a_col = 1;
-        if (g.a_col != 1) {
-          from_a = packed_a + i * (k + 1) * panel_width, a_row = 1, a_col = panel_width;
-        } else if (crowds_cache(a_row) && columns > 4 * tile_columns) {
-          for (long l = 0; l < rows; ++l) copy(from_a + l * a_row, k, packed_a + l * panel_row);
-          from_a = packed_a, a_row = panel_row;
+        long a_row = g.a_row;
+        if (g.a_col == 1 && crowds_cache(a_row) && columns > 4 * tile_columns) {
+          for (long l = 0; l < rows; ++l) copy(from_a + l * a_row, k, panel + l * panel_row);
+          from_a = panel, a_row = panel_row;
         }
         const Tile* run = (transposed ? transposed_tiles : tiles).entry[rows - 1];
         for (long j = 0; j < columns; j += tile_columns) {
@@ -114,8 +89,8 @@ void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, flo
           const TileOutput out =
               transposed ? TileOutput{c + at * g.c_row + row, g.c_row, bias ? bias + row : nullptr, add, width}
                          : TileOutput{c + row * g.c_row + at, g.c_row, bias ? bias + at : nullptr, add, width};
-          if (j < in_place) run[tile_registers - 1](k, from_a, a_row, a_col, from_b + j, g.b_row, out);
-          else run[stride / Vec::lanes - 1](k, from_a, a_row, a_col, packed_b + j * k, stride, out);
+          if (j < in_place) run[tile_registers - 1](k, from_a, a_row, g.a_col, from_b + j, g.b_row, out);
+          else run[stride / Vec::lanes - 1](k, from_a, a_row, g.a_col, packed_b + j * k, stride, out);
         }
         if (finish.call && kb + 1 == k_blocks.count) {
           if (transposed) finish.call(finish.state, r.q, j0, columns, row, rows);
@@ -173,6 +148,15 @@ Grid share(long rows, long row_unit, long columns, long column_unit, long thread
   return best;
 }
 
+/// At most `limit` threads, but only as many as have enough to do.
+long threads_for(const Gemm<float>& g, long limit) {
+  const double m = static_cast<double>(g.m), n = static_cast<double>(g.n), k = static_cast<double>(g.k > 0 ? g.k : 1);
+  const double work = 2 * m * n * k / flops_per_thread + (m * k + k * n + m * n) / numbers_per_thread;
+  const double shares = work * static_cast<double>(g.batch);
+  if (shares < static_cast<double>(limit)) limit = static_cast<long>(shares);
+  return limit > 1 ? limit : 1;
+}
+
 }  // namespace
 
 void gemm(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
@@ -186,12 +170,7 @@ void gemm(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
     g.m = given.n, g.a = given.b, g.a_row = given.b_col, g.a_col = given.b_row, g.a_batch = given.b_batch;
     g.n = given.m, g.b = given.a, g.b_row = given.a_col, g.b_col = given.a_row, g.b_batch = given.a_batch;
   }
-  const double flops = 2.0 * static_cast<double>(g.m) * static_cast<double>(g.n) *
-                       static_cast<double>(g.k > 0 ? g.k : 1) * static_cast<double>(g.batch);
-  long threads = cpu.threads;
-  if (flops < flops_per_thread * static_cast<double>(threads)) threads = static_cast<long>(flops / flops_per_thread);
-  if (threads < 1) threads = 1;
-
+  long threads = threads_for(g, cpu.threads);
   const long row_unit = dots ? dot_columns : tile_rows, column_unit = dots ? dot_columns : tile_columns;
   Grid grid;
   // Many matrices: whole ones for each thread. Few: each is cut.
@@ -212,21 +191,15 @@ void gemm(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
         multiply_dots(g, r, finish);
         continue;
       }
-      // A rectangle whose rows of a must be packed is cut to what the memory holds.
-      const EvenBlocks slices(r.m1 - r.m0, g.a_col != 1 ? m_block : r.m1 - r.m0);
-      for (long s = 0; s < slices.count; ++s) {
-        Rectangle slice = r;
-        slice.m0 = r.m0 + slices.begin(s), slice.m1 = r.m0 + slices.begin(s + 1);
-        if (transposed) multiply_tiles<true>(g, slice, false, memory + t * floats_per_thread, finish);
-        else multiply_tiles<false>(g, slice, direct_b, memory + t * floats_per_thread, finish);
-      }
+      if (transposed) multiply_tiles<true>(g, r, false, memory + t * floats_per_thread, finish);
+      else multiply_tiles<false>(g, r, direct_b, memory + t * floats_per_thread, finish);
     }
   });
 }
 
-void gemm(const Cpu& cpu, const Gemm<float>& g) { gemm(cpu, g, Finish{}); }
+void gemm_own(const Cpu& cpu, const Gemm<float>& g) { gemm(cpu, g, Finish{}); }
 
 }  // namespace phonaut::kernel::PHONAUT_ISA
 #endif
 
-PHONAUT_DISPATCH(gemm, (const Cpu& cpu, const Gemm<float>& g), (cpu, g))
+PHONAUT_DISPATCH(gemm_own, (const Cpu& cpu, const Gemm<float>& g), (cpu, g))

@@ -3,7 +3,16 @@
 #include "isa.hpp"
 #include "phonaut/ops/gemm.hpp"
 
-#ifdef PHONAUT_ISA
+#ifndef PHONAUT_ISA
+namespace phonaut::kernel {
+
+/// Our kernels (gemm.cpp), for every instruction set. What `gemm` calls unless PHONAUT_GEMM asks for another provider.
+void gemm_own(const Cpu& cpu, const Gemm<float>& g);
+/// oneDNN's sgemm. Exists in builds with PHONAUT_ONEDNN.
+void gemm_onednn(const Cpu& cpu, const Gemm<float>& g);
+
+}  // namespace phonaut::kernel
+#else
 namespace phonaut::kernel::PHONAUT_ISA {
 
 /// Called for each block of c that is complete, by the thread that wrote it, while it is still in its cache: matrix q

@@ -3,7 +3,7 @@
 // 8.1). Each polynomial is a Remez fit of the quantity in the comment, minimising the relative error of the result.
 //
 // Bounds in units in the last place, over every finite float, on every instruction set (tests/simd_math measures them):
-//   exp 1   expm1 2   log 1   log1p 1   sigmoid 2   softplus 2   tanh 2   erf 1   sin, cos 2
+//   exp 1   expm1 2   log 1   log1p 1   sigmoid 2.5   softplus 2   tanh 2.7   erf 1.2   sin, cos 2
 // NaN gives NaN; infinities give the limits; results in the denormal range are gradual (never flushed); arguments in
 // the denormal range are exact. log and log1p give -inf at the pole and NaN below it. Zero keeps its sign except in
 // log1p, which gives +0 for -0.

@@ -1,4 +1,4 @@
-#include "scratch.hpp"
+#include "kernels/cpu/scratch.hpp"
 
 #include "phonaut/core/backend.hpp"
 
