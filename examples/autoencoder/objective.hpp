@@ -9,6 +9,7 @@ class MultiScaleMel {
   MultiScaleMel(Context<B>& ctx, int rate);
   /// Natural logarithm, mean over scales of the mean over real frames and bands.
   Var<B, 0> operator()(const Waveform<B>& got, const Waveform<B>& want) const;
+  const std::vector<phonaut::LogMel<B>>& scales() const { return scales_; }
 
  private:
   std::vector<phonaut::LogMel<B>> scales_;
