@@ -56,16 +56,16 @@ std::vector<float> mel_picture(Context<B>& ctx, const Autoencoder& model, const 
 
 std::vector<float> read_mono(const std::string& path, int rate) { return read_audio(path, {.rate = rate}).samples; }
 
-std::vector<float> reconstruct(Context<B>& ctx, Autoencoder& model, const std::vector<float>& samples) {
+std::vector<float> reconstruct(Context<B>& ctx, const Autoencoder& model, const std::vector<float>& samples) {
   ctx.infer();
   const auto n = static_cast<long>(samples.size());
-  const auto y = model.decode(model.bottleneck(model.encode(to_waveform(ctx, samples, {n}, n, model.config))).value);
+  const auto y = model.decode(model.bottleneck(model.encode(to_waveform(ctx, samples, {n}, n, model.config))));
   std::vector<float> out = values_of(y.samples);
   out.resize(samples.size());
   return out;
 }
 
-Embedded embed(Context<B>& ctx, Autoencoder& model, const std::vector<Utterance>& utterances, const ClassNames& labels,
+Embedded embed(Context<B>& ctx, const Autoencoder& model, const std::vector<Utterance>& utterances, const ClassNames& labels,
                const ClassNames& speakers) {
   ctx.infer();
   Embedded all;
@@ -99,7 +99,7 @@ Embedded embed(Context<B>& ctx, Autoencoder& model, const std::vector<Utterance>
 }
 
 Run evaluate(Context<B>& ctx, Trained& trained, const Corpus& corpus, const fs::path& folder) {
-  Autoencoder& model = trained.model;
+  const Autoencoder& model = trained.model;
   const auto train = corpus.split("train"), valid = corpus.split("valid"), test = corpus.split("test");
   Run run{.bottleneck = model.config.bottleneck,
           .seed = trained.config.seed,

@@ -9,7 +9,7 @@ struct Embedded {
   std::vector<float> pooled;                   ///< (recordings, 2 latent): mean and standard deviation over time
   std::vector<std::int32_t> labels, speakers;  ///< (recordings), -1 if unknown
 };
-Embedded embed(Context<B>& ctx, Autoencoder& model, const std::vector<phonaut::Utterance>& utterances,
+Embedded embed(Context<B>& ctx, const Autoencoder& model, const std::vector<phonaut::Utterance>& utterances,
                const phonaut::ClassNames& labels, const phonaut::ClassNames& speakers);
 
 /// One model's row of the report; wav files go into `folder`, listening examples are the same for every model.
@@ -21,4 +21,4 @@ nlohmann::json trivial_baseline(Context<B>& ctx, const ModelConfig& config, cons
 /// Reads one recording at the model's rate.
 std::vector<float> read_mono(const std::string& path, int rate);
 /// Encodes and decodes one recording; as many samples come out as went in.
-std::vector<float> reconstruct(Context<B>& ctx, Autoencoder& model, const std::vector<float>& samples);
+std::vector<float> reconstruct(Context<B>& ctx, const Autoencoder& model, const std::vector<float>& samples);

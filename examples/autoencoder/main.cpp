@@ -87,13 +87,12 @@ int encode_one(const Options& o) {
   const auto n = static_cast<long>(x.size());
   const Sequence<B> z = trained.model.encode(to_waveform(ctx, x, {n}, n, trained.model.config)).value;
   const std::vector<float> values = values_of(z.frames);
+  const std::vector<long> shape{z.time(), z.channels()};
   if (fs::path(o.out_file).extension() == ".safetensors") {
-    SafetensorsWriter writer;
-    writer.add("latents", {z.time(), z.channels()}, std::span<const float>(values));
-    writer.metadata("rate", fmt::format("{}", z.rate));
-    writer.write(o.out_file);
+    const std::vector<SafetensorsEntry> entries{safetensors_entry("latents", shape, std::span<const float>(values))};
+    write_safetensors(o.out_file, entries, {{"rate", fmt::format("{}", z.rate)}});
   } else {
-    write_npy(o.out_file, {z.time(), z.channels()}, std::span<const float>(values));
+    write_npy(o.out_file, shape, std::span<const float>(values));
   }
   fmt::print("{}: {} frames of {} numbers at {} Hz\n", o.out_file, z.time(), z.channels(), z.rate);
   return 0;
@@ -202,12 +201,12 @@ int main(int argc, char** argv) {
   CLI::App app("A continuous-latent speech autoencoder: SIGReg, KL and no regulariser side by side");
   app.require_subcommand(1);
   int status = 0;
-  const auto kinds = CLI::IsMember({"sigreg", "kl", "none", "rvq", "fsq"});
+  const auto kinds = CLI::IsMember({"sigreg", "kl", "none"});
 
   auto* c = app.add_subcommand("compare", "train every bottleneck with the same budget and write a report");
   add_training_options(*c, o);
   add_threads(*c, o);
-  c->add_option("--bottlenecks", o.bottlenecks, "sigreg, kl, none, rvq, fsq")
+  c->add_option("--bottlenecks", o.bottlenecks, "sigreg, kl, none")
       ->capture_default_str()
       ->delimiter(',')
       ->check(kinds);

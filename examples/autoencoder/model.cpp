@@ -45,15 +45,8 @@ Autoencoder::Autoencoder(Context<B>& ctx, const ModelConfig& c)
       synthesis(make_head_plan<B>({.n_fft = c.window(), .hop = c.hop()})) {
   for (long factor : c.encoder_factors) encoder.emplace_back(ctx, stack_config(c, factor));
   for (long factor : c.decoder_factors) decoder.emplace_back(ctx, stack_config(c, factor));
-  if (c.bottleneck == "rvq") {
-    rvq.emplace(ctx,
-                ResidualVectorQuantizer<B>::Config{.dim = c.latent, .codebooks = c.codebooks, .size = c.codebook_size});
-  } else if (c.bottleneck == "fsq") {
-    to_levels.emplace(ctx, Linear<B>::Config{.in = c.latent, .out = static_cast<long>(c.levels.size())});
-    from_levels.emplace(ctx, Linear<B>::Config{.in = static_cast<long>(c.levels.size()), .out = c.latent});
-  } else if (c.bottleneck != "sigreg" && c.bottleneck != "kl" && c.bottleneck != "none") {
-    throw ConfigError("autoencoder: there is no bottleneck '" + c.bottleneck + "', only sigreg, kl, none, rvq and fsq");
-  }
+  if (c.bottleneck != "sigreg" && c.bottleneck != "kl" && c.bottleneck != "none")
+    throw ConfigError("autoencoder: there is no bottleneck '" + c.bottleneck + "', only sigreg, kl and none");
 }
 
 Latents Autoencoder::encode(const Waveform<B>& x, const std::vector<char>* hidden) const {
@@ -73,16 +66,10 @@ Latents Autoencoder::encode(const Waveform<B>& x, const std::vector<char>* hidde
   return {y.with(slice(z, 2, 0, config.latent)), y.with(slice(z, 2, config.latent, 2 * config.latent))};
 }
 
-Coded Autoencoder::bottleneck(const Latents& latents) {
+Sequence<B> Autoencoder::bottleneck(const Latents& latents) const {
   const Sequence<B>& z = latents.value;
-  const bool training = z.context().training();
-  if (config.bottleneck == "kl" && training) return {z.with(sample_gaussian(z.frames, latents.spread.frames)), {}, 0};
-  if (rvq) {
-    auto q = (*rvq)(z);
-    return {q.quantized, q.loss, q.usage};
-  }
-  if (to_levels) return {z.with((*from_levels)(fsq(*to_levels)(z.frames), config.levels)), {}, 0};
-  return {z, {}, 0};
+  if (config.bottleneck != "kl" || !z.context().training()) return z;
+  return z.with(sample_gaussian(z.frames, latents.spread.frames));
 }
 
 Waveform<B> Autoencoder::decode(const Sequence<B>& coded) const {

@@ -20,21 +20,14 @@ struct Latents {
   Sequence<B> spread;  ///< log variance of the posterior, for "kl"; otherwise empty
 };
 
-/// What the decoder is given, and what the bottleneck wants of training.
-struct Coded {
-  Sequence<B> value;  ///< sampled, quantized, or the latents themselves
-  Var<B, 0> loss;     ///< commitment and codebook terms of "rvq"; empty otherwise
-  double usage = 0;   ///< share of the codes in use; quantizers only
-};
-
 struct Autoencoder {
   Autoencoder(Context<B>& ctx, const ModelConfig& config);
 
   /// Waveforms whose lengths are multiples of `samples_per_latent`. `hidden`, if given, marks latent frames (N, T) that
   /// are replaced by a learned vector behind the stem, for the semantic objective.
   Latents encode(const Waveform<B>& x, const std::vector<char>* hidden = nullptr) const;
-  /// Through the bottleneck: samples or quantizes while training, takes the mean otherwise.
-  Coded bottleneck(const Latents& latents);
+  /// What the decoder is given: a sample of the posterior while "kl" trains, the latents themselves otherwise.
+  Sequence<B> bottleneck(const Latents& latents) const;
   Waveform<B> decode(const Sequence<B>& coded) const;
   /// What the latents of hidden frames are, guessed from the latents of a view with those frames hidden.
   Var<B, 3> predict(const Sequence<B>& latents) const;
@@ -45,9 +38,6 @@ struct Autoencoder {
     f("encoder", self.encoder);
     f("encoder_norm", self.encoder_norm);
     f("to_latent", self.to_latent);
-    f("quantizer", self.rvq);
-    f("to_levels", self.to_levels);
-    f("from_levels", self.from_levels);
     f("predictor_in", self.predictor_in);
     f("predictor_out", self.predictor_out);
     f("from_latent", self.from_latent);
@@ -63,8 +53,6 @@ struct Autoencoder {
   std::vector<phonaut::ZipformerStack<B>> encoder;
   phonaut::BiasNorm<B> encoder_norm;
   phonaut::Linear<B> to_latent;  ///< two frames at 50 Hz -> one latent
-  std::optional<phonaut::ResidualVectorQuantizer<B>> rvq;
-  std::optional<phonaut::Linear<B>> to_levels, from_levels;  ///< around "fsq"
   phonaut::Linear<B> predictor_in, predictor_out;
   phonaut::Linear<B> from_latent;
   std::vector<phonaut::ZipformerStack<B>> decoder;

@@ -17,12 +17,12 @@ class MultiScaleMel {
 
 /// The terms of one step, as numbers for the log.
 struct Terms {
-  double reconstruction = 0, semantic = 0, regulariser = 0, usage = 0;
+  double reconstruction = 0, semantic = 0, regulariser = 0;
 };
 
 /// The default weight of a bottleneck's regulariser.
 double default_regulariser_weight(const std::string& bottleneck);
 
 /// The whole loss of a batch.
-Var<B, 0> objective(Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x, const TrainConfig& config,
+Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x, const TrainConfig& config,
                     Terms& terms);

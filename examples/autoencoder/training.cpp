@@ -54,7 +54,7 @@ json curves_of(const fs::path& log) {
 
 }  // namespace
 
-double mean_distance(Context<B>& ctx, Autoencoder& model, const MultiScaleMel& distance,
+double mean_distance(Context<B>& ctx, const Autoencoder& model, const MultiScaleMel& distance,
                      const std::vector<Utterance>& utterances) {
   ctx.infer();
   DataLoader loader(utterances, {.rate = model.config.rate,
@@ -71,7 +71,7 @@ double mean_distance(Context<B>& ctx, Autoencoder& model, const MultiScaleMel& d
     const Waveform<B> x = to_waveform(ctx, batch->samples, batch->lengths, batch->time, model.config);
     double samples = 0;
     for (long i = 0; i < x.batch(); ++i) samples += static_cast<double>(x.length(i));
-    total += samples * item(distance(model.decode(model.bottleneck(model.encode(x)).value), x));
+    total += samples * item(distance(model.decode(model.bottleneck(model.encode(x))), x));
     weight += samples;
   }
   return total / std::max(1.0, weight);
@@ -98,9 +98,7 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
   const MultiScaleMel distance(ctx, model_config.rate);
   Trainer<B> trainer(ctx, model, AdamW<B>(ctx.backend(), model, {.beta2 = 0.98, .weight_decay = config.weight_decay}),
                      {.rate = WarmupCosine{.peak = config.learning_rate,
-                                           .warmup = static_cast<double>(config.warmup),
-                                           .total = static_cast<double>(config.steps),
-                                           .floor = 0.02 * config.learning_rate},
+.floor = 0.02 * config.learning_rate, .warmup = static_cast<double>(config.warmup), .total = static_cast<double>(config.steps)},
                       .clip = config.clip,
                       .accumulate = config.accumulate});
   trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));

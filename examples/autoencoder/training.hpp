@@ -27,5 +27,5 @@ Trained train(Context<B>& ctx, const ModelConfig& model, const TrainConfig& conf
 Trained read_model(Context<B>& ctx, const std::filesystem::path& file);
 
 /// Mean distance of reconstructions over recordings, each counted by its frames.
-double mean_distance(Context<B>& ctx, Autoencoder& model, const MultiScaleMel& distance,
+double mean_distance(Context<B>& ctx, const Autoencoder& model, const MultiScaleMel& distance,
                      const std::vector<phonaut::Utterance>& utterances);
