@@ -1,0 +1,186 @@
+#pragma once
+// Convolution of images (N, T, F, C): time, frequency, channels innermost. A matrix product over patches, gathered a few
+// frames at a time so that they stay in cache.
+#include <algorithm>
+
+#include "phonaut/ops/column_sum.hpp"
+#include "phonaut/ops/gemm.hpp"
+#include "phonaut/ops/shape.hpp"
+
+namespace phonaut {
+
+/// A pair of numbers, one for time and one for frequency.
+struct TimeFrequency {
+  long time = 1, frequency = 1;
+};
+
+/// Options of `conv2d`.
+struct Conv2dOptions {
+  TimeFrequency stride{1, 1};
+  TimeFrequency padding{0, 0};  ///< zeros on either side
+};
+
+namespace kernel {
+
+struct PatchGeometry {
+  TimeFrequency kernel, stride, padding;
+  long frequencies = 0;  ///< of the result
+
+  PHONAUT_HD PHONAUT_INLINE long width(long channels) const { return kernel.time * kernel.frequency * channels; }
+};
+
+/// Rows of `patches`, one per place (t, f) of the result with t in [first, first + times): the kernel.time x
+/// kernel.frequency x C elements that the filter sees there, channels innermost, 0 outside of the image.
+template <class S>
+void gather_patches(const Reference&, View<const S, 3> x, const PatchGeometry& g, long first, long times,
+                    View<S, 2> patches) {
+  const long channels = x.shape[2], run = g.kernel.frequency * channels;
+  for (long t = 0; t < times; ++t)
+    for (long f = 0; f < g.frequencies; ++f)
+      for (long i = 0; i < g.kernel.time; ++i) {
+        const long from_t = (first + t) * g.stride.time + i - g.padding.time;
+        S* to = patches.row(t * g.frequencies + f) + i * run;
+        for (long j = 0; j < g.kernel.frequency; ++j, to += channels) {
+          const long from_f = f * g.stride.frequency + j - g.padding.frequency;
+          const bool inside = from_t >= 0 && from_t < x.shape[0] && from_f >= 0 && from_f < x.shape[1];
+          if (inside) std::copy_n(&x(from_t, from_f, 0), channels, to);
+          else std::fill_n(to, channels, S(0));
+        }
+      }
+}
+/// The transpose: adds every element of `patches` to where `gather_patches` would have taken it from.
+template <class S>
+void scatter_patches(const Reference&, View<const S, 2> patches, const PatchGeometry& g, long first, long times,
+                     View<S, 3> dx) {
+  const long channels = dx.shape[2], run = g.kernel.frequency * channels;
+  for (long t = 0; t < times; ++t)
+    for (long f = 0; f < g.frequencies; ++f)
+      for (long i = 0; i < g.kernel.time; ++i) {
+        const long to_t = (first + t) * g.stride.time + i - g.padding.time;
+        const S* from = patches.row(t * g.frequencies + f) + i * run;
+        for (long j = 0; j < g.kernel.frequency; ++j, from += channels) {
+          const long to_f = f * g.stride.frequency + j - g.padding.frequency;
+          if (to_t < 0 || to_t >= dx.shape[0] || to_f < 0 || to_f >= dx.shape[1]) continue;
+          for (long c = 0; c < channels; ++c) dx(to_t, to_f, c) += from[c];
+        }
+      }
+}
+
+void gather_patches(const Cpu& cpu, View<const float, 3> x, const PatchGeometry& g, long first, long times,
+                    View<float, 2> patches);
+void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGeometry& g, long first, long times,
+                     View<float, 3> dx);
+
+/// Frames of the result per block, for patches of about 512 KiB: half of a level-2 cache.
+inline long patch_times(const PatchGeometry& g, long channels, long times) {
+  const long per_time = std::max(1L, g.frequencies * g.width(channels));
+  return std::clamp(131072 / per_time, 1L, std::max(1L, times));
+}
+
+/// y = patches(x) wᵀ + bias; x (N, T, F, C), w (O, kernel.time · kernel.frequency · C), y (N, T', F', O). `patches` is
+/// scratch of patch_times(…) · F' rows.
+template <class B, class S>
+void conv2d_forward(const B& backend, View<const S, 4> x, View<const S, 2> w, const S* bias, const PatchGeometry& g,
+                    View<S, 2> patches, View<S, 4> y) {
+  const long times = y.shape[1], block = patch_times(g, x.shape[3], times);
+  for (long n = 0; n < x.shape[0]; ++n)
+    for (long first = 0; first < times; first += block) {
+      const long count = std::min(block, times - first);
+      gather_patches(backend, x[n], g, first, count, patches);
+      gemm(backend, Gemm<S>{.m = count * g.frequencies,
+                            .n = w.shape[0],
+                            .k = w.shape[1],
+                            .a = patches.data,
+                            .a_row = patches.stride[0],
+                            .b = w.data,
+                            .b_row = 1,
+                            .b_col = w.stride[0],
+                            .c = y.data + n * y.stride[0] + first * y.stride[1],
+                            .c_row = y.stride[2],
+                            .bias = bias});
+    }
+}
+/// dw = Σ dyᵀ patches(x), dx = scattered dy w, dbias = Σ dy.
+template <class B, class S>
+void conv2d_backward(const B& backend, View<const S, 4> dy, View<const S, 4> x, View<const S, 2> w,
+                     const PatchGeometry& g, View<S, 2> patches, Sink<S, 4> dx, Sink<S, 2> dw, Sink<S, 1> dbias) {
+  const long times = dy.shape[1], block = patch_times(g, x.shape[3], times);
+  if (dx && !dx.add) fill(backend, dx.data, dx.size(), S(0));
+  bool add = dw.add;
+  for (long n = 0; n < x.shape[0]; ++n)
+    for (long first = 0; first < times; first += block) {
+      const long count = std::min(block, times - first);
+      const S* rows = dy.data + n * dy.stride[0] + first * dy.stride[1];
+      if (dw) {
+        gather_patches(backend, x[n], g, first, count, patches);
+        gemm(backend, Gemm<S>{.m = w.shape[0],
+                              .n = w.shape[1],
+                              .k = count * g.frequencies,
+                              .a = rows,
+                              .a_row = 1,
+                              .a_col = dy.stride[2],
+                              .b = patches.data,
+                              .b_row = patches.stride[0],
+                              .c = dw.data,
+                              .c_row = dw.stride[0],
+                              .add = add});
+        add = true;
+      }
+      if (dx) {
+        gemm(backend, Gemm<S>{.m = count * g.frequencies,
+                              .n = w.shape[1],
+                              .k = w.shape[0],
+                              .a = rows,
+                              .a_row = dy.stride[2],
+                              .b = w.data,
+                              .b_row = w.stride[0],
+                              .c = patches.data,
+                              .c_row = patches.stride[0]});
+        scatter_patches(backend, View<const S, 2>(patches), g, first, count, View<S, 4>(dx)[n]);
+      }
+    }
+  if (dw && !add) fill(backend, dw.data, dw.size(), S(0));
+  if (dbias) column_sum(backend, as_rows(dy), dbias);
+}
+
+}  // namespace kernel
+
+/// Images (N, T, F, C) -> (N, T', F', O) with T' = (T + 2·padding - kernel) / stride + 1 and likewise F'; weight
+/// (O, kernel in time, kernel in frequency, C), bias (O) or absent. Throws ShapeError if they do not fit or the image
+/// is smaller than the kernel.
+template <class B>
+Var<B, 4> conv2d(const Var<B, 4>& any, Weight<B, 4> weight, Weight<B, 1> bias, const Conv2dOptions& options = {}) {
+  using S = typename B::Scalar;
+  check_channels("conv2d", any.shape(), weight.extent(3), concat("weight ", text(weight.shape())));
+  if (bias && bias.extent(0) != weight.extent(0))
+    throw ShapeError(concat("conv2d: bias ", text(bias.shape()), " does not fit weight ", text(weight.shape())));
+  const Var<B, 4> x = packed(any);
+  const auto size = [](long n, long kernel, long stride, long padding) {
+    return n + 2 * padding < kernel ? -1 : (n + 2 * padding - kernel) / stride + 1;
+  };
+  const long times = size(x.extent(1), weight.extent(1), options.stride.time, options.padding.time);
+  const long frequencies = size(x.extent(2), weight.extent(2), options.stride.frequency, options.padding.frequency);
+  if (times < 1 || frequencies < 1)
+    throw ShapeError(concat("conv2d: an image of ", x.extent(1), " x ", x.extent(2),
+                            " (time x frequency) is smaller than the kernel of ", weight.extent(1), " x ",
+                            weight.extent(2)));
+  const kernel::PatchGeometry g{{weight.extent(1), weight.extent(2)}, options.stride, options.padding, frequencies};
+  auto& ctx = x.context();
+  const Var<B, 4> lifted = ctx.lift(weight);
+  const Var<B, 2> w = reshape(lifted, Shape<2>{weight.extent(0), g.width(weight.extent(3))});
+  const Var<B, 1> b = ctx.lift(bias);
+  const auto scratch = [g, channels = x.extent(3), times](Context<B>& c) {
+    return c.empty(Shape<2>{kernel::patch_times(g, channels, times) * g.frequencies, g.width(channels)});
+  };
+  auto y = ctx.empty(Shape<4>{x.extent(0), times, frequencies, weight.extent(0)});
+  kernel::conv2d_forward(ctx.backend(), x.in(), w.in(), b ? b.in().data : nullptr, g, scratch(ctx).out(), y.out());
+  return record(
+      std::move(y),
+      [x, w, b, g, scratch](Context<B>& c, const Tensor<B, 4>& dy) {
+        const Sink<S, 4> dx = c.sink(x);
+        kernel::conv2d_backward(c.backend(), dy.in(), x.in(), w.in(), g, scratch(c).out(), dx, c.sink(w), c.sink(b));
+      },
+      x, w, b);
+}
+
+}  // namespace phonaut

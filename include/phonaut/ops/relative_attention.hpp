@@ -1,0 +1,210 @@
+#pragma once
+// Attention weights from content and relative position. Yao et al., "Zipformer", 2023; the scores are those of Dai et
+// al., "Transformer-XL", 2019, without their two biases and without a scale.
+#include "phonaut/core/math.hpp"
+#include "phonaut/core/sequence.hpp"
+#include "phonaut/ops/attention_span.hpp"
+#include "phonaut/ops/gemm.hpp"
+#include "phonaut/ops/shape.hpp"
+#include "phonaut/ops/wide.hpp"
+
+namespace phonaut {
+
+namespace kernel {
+
+/// A batch of frames whose heads lie side by side, and whether a gradient is to be added to them.
+template <class S>
+struct HeadFrames {
+  View<S, 3> frames;  ///< (N, T, heads · width)
+  bool add = false;
+};
+
+/// score[n, h, t, s] = <q[t], k[s]> + <p[t], r[T - 1 - t + s]>, weights = softmax over the keys of `span`, 0 elsewhere.
+/// q (N, T, H·query), k (N, S, H·query), p (N, T, H·position), r (T + S - 1, H·position), heads outermost in a frame.
+template <class S>
+struct RelativeAttention {
+  long heads = 0;
+  AttentionSpan span;
+  View<const S, 3> q, k, p;
+  View<const S, 2> r;
+  View<S, 2> r_columns;  ///< (H·position, T + S - 1), scratch
+
+  PHONAUT_HD PHONAUT_INLINE long batch() const { return q.shape[0]; }
+  PHONAUT_HD PHONAUT_INLINE long queries() const { return q.shape[1]; }
+  PHONAUT_HD PHONAUT_INLINE long keys() const { return k.shape[1]; }
+  PHONAUT_HD PHONAUT_INLINE long query_width() const { return q.shape[2] / heads; }
+  PHONAUT_HD PHONAUT_INLINE long position_width() const { return p.shape[2] / heads; }
+};
+
+template <class S>
+void relative_attention_forward(const Reference&, const RelativeAttention<S>& a, View<S, 4> weights) {
+  using math::exp;
+  using math::max;
+  using W = Wide<S>;
+  const long queries = a.queries(), keys = a.keys(), width = a.query_width(), place = a.position_width();
+  for (long n = 0; n < a.batch(); ++n)
+    for (long h = 0; h < a.heads; ++h)
+      for (long t = 0; t < queries; ++t) {
+        S* row = &weights(n, h, t, 0);
+        const auto span = a.span.keys_of(n, t, queries, keys);
+        if (span.empty()) {
+          std::fill_n(row, keys, a.span.uniform_if_empty ? S(1.0 / static_cast<double>(keys)) : S(0));
+          continue;
+        }
+        const S* q = &a.q(n, t, h * width);
+        const S* p = &a.p(n, t, h * place);
+        const auto score = [&](long s) {
+          W total = 0;
+          const S* k = &a.k(n, s, h * width);
+          const S* r = &a.r(queries - 1 - t + s, h * place);
+          for (long c = 0; c < width; ++c) total += W(q[c]) * W(k[c]);
+          for (long c = 0; c < place; ++c) total += W(p[c]) * W(r[c]);
+          return total;
+        };
+        W largest = score(span.begin), total = 0;
+        for (long s = span.begin + 1; s < span.end; ++s) largest = max(largest, score(s));
+        for (long s = span.begin; s < span.end; ++s) total += exp(score(s) - largest);
+        for (long s = 0; s < keys; ++s)
+          row[s] = s < span.begin || s >= span.end ? S(0) : S(exp(score(s) - largest) / total);
+      }
+}
+/// With dS = A (dA - Σ_s A dA) inside of the span and 0 elsewhere:
+/// dq[t] = Σ_s dS k[s], dk[s] = Σ_t dS q[t], dp[t] = Σ_s dS r[T-1-t+s], dr[j] = Σ_{n,t} dS[t, j-T+1+t] p[t].
+/// `dscores` (H, T, S) is scratch.
+template <class S>
+void relative_attention_backward(const Reference&, const RelativeAttention<S>& a, View<const S, 4> dweights,
+                                 View<const S, 4> weights, View<S, 3> dscores, HeadFrames<S> dq, HeadFrames<S> dk,
+                                 HeadFrames<S> dp, Sink<S, 2> dr) {
+  using W = Wide<S>;
+  const long queries = a.queries(), keys = a.keys(), width = a.query_width(), place = a.position_width();
+  const auto store = [](const HeadFrames<S>& to, long n, long t, long c, W value) {
+    S& at = to.frames(n, t, c);
+    at = to.add ? S(W(at) + value) : S(value);
+  };
+  if (dr && !dr.add) std::fill_n(dr.data, dr.size(), S(0));
+  for (long n = 0; n < a.batch(); ++n)
+    for (long h = 0; h < a.heads; ++h) {
+      for (long t = 0; t < queries; ++t) {
+        const auto span = a.span.keys_of(n, t, queries, keys);
+        W dot = 0;
+        for (long s = span.begin; s < span.end; ++s) dot += W(weights(n, h, t, s)) * W(dweights(n, h, t, s));
+        for (long s = 0; s < keys; ++s)
+          dscores(h, t, s) = s < span.begin || s >= span.end
+                                 ? S(0)
+                                 : S(W(weights(n, h, t, s)) * (W(dweights(n, h, t, s)) - dot));
+      }
+      const auto ds = [&](long t, long s) { return W(dscores(h, t, s)); };
+      for (long t = 0; dq.frames && t < queries; ++t)
+        for (long c = 0; c < width; ++c) {
+          W total = 0;
+          for (long s = 0; s < keys; ++s) total += ds(t, s) * W(a.k(n, s, h * width + c));
+          store(dq, n, t, h * width + c, total);
+        }
+      for (long s = 0; dk.frames && s < keys; ++s)
+        for (long c = 0; c < width; ++c) {
+          W total = 0;
+          for (long t = 0; t < queries; ++t) total += ds(t, s) * W(a.q(n, t, h * width + c));
+          store(dk, n, s, h * width + c, total);
+        }
+      for (long t = 0; dp.frames && t < queries; ++t)
+        for (long c = 0; c < place; ++c) {
+          W total = 0;
+          for (long s = 0; s < keys; ++s) total += ds(t, s) * W(a.r(queries - 1 - t + s, h * place + c));
+          store(dp, n, t, h * place + c, total);
+        }
+      for (long j = 0; dr && j < queries + keys - 1; ++j)
+        for (long c = 0; c < place; ++c) {
+          W total = 0;
+          for (long t = std::max(0L, queries - 1 - j); t < queries && j - queries + 1 + t < keys; ++t)
+            total += ds(t, j - queries + 1 + t) * W(a.p(n, t, h * place + c));
+          dr.data[j * dr.stride[0] + h * place + c] += S(total);
+        }
+    }
+}
+
+}  // namespace kernel
+
+/// Options of `relative_attention_weights`.
+struct RelativeAttentionOptions {
+  long heads = 1;
+  long query_width = 1;     ///< channels of a query or key, per head
+  long position_width = 1;  ///< channels of a positional query, per head
+  long chunk = -1;          ///< frames per chunk; negative: no chunks
+  long left_chunks = -1;    ///< chunks to the left that a query may see; negative: all
+  Padding padding = Padding::masked;
+};
+
+namespace detail {
+
+inline kernel::AttentionSpan span_of(const RelativeAttentionOptions& o, const Lengths& lengths) {
+  return {lengths ? lengths.data() : nullptr, std::max(0L, o.chunk), o.left_chunks,
+          o.padding == Padding::reference};
+}
+
+/// The queries, keys and positional queries inside of a projection's channels.
+template <class S>
+std::array<View<S, 3>, 3> query_key_position(const View<S, 3>& x, const RelativeAttentionOptions& o) {
+  std::array<View<S, 3>, 3> parts{x, x, x};
+  const long width = o.heads * o.query_width;
+  parts[1].data += width;
+  parts[2].data += 2 * width;
+  parts[0].shape[2] = parts[1].shape[2] = width;
+  parts[2].shape[2] = o.heads * o.position_width;
+  return parts;
+}
+
+}  // namespace detail
+
+/// Attention weights (N, H, T, T) of frames on themselves. `projection` (N, T, H·(2·query + position)) holds queries,
+/// keys and positional queries, heads outermost within each; `relative` (2T - 1, H·position) holds one row per
+/// distance, row j for key position minus query position = j - (T - 1). Padded keys get no weight; with
+/// Padding::masked padded queries give none either, with Padding::reference a query that may see no key spreads its
+/// weight evenly over all. Throws ShapeError if the channels or rows do not fit.
+template <class B>
+Var<B, 4> relative_attention_weights(const Sequence<B>& projection, const Var<B, 2>& relative,
+                                     const RelativeAttentionOptions& options) {
+  using S = typename B::Scalar;
+  check_lengths("relative_attention", projection);
+  const long batch = projection.batch(), time = projection.time();
+  check_channels("relative_attention", projection.frames.shape(),
+                 options.heads * (2 * options.query_width + options.position_width),
+                 concat(options.heads, " heads of width ", options.query_width, " and ", options.position_width));
+  if (relative.shape() != Shape<2>{std::max(0L, 2 * time - 1), options.heads * options.position_width})
+    throw ShapeError(concat("relative_attention: ", time, " frames and ", options.heads, " heads of width ",
+                            options.position_width, " need relative positions ",
+                            text(Shape<2>{std::max(0L, 2 * time - 1), options.heads * options.position_width}),
+                            ", got ", text(relative.shape())));
+  const Var<B, 3> x = projection.frames;
+  const Var<B, 2> r = packed(relative);
+  auto& ctx = x.context();
+  const auto describe = [options, lengths = projection.lengths](Context<B>& c, const Var<B, 3>& from,
+                                                                const Var<B, 2>& rel, Tensor<B, 2>& scratch) {
+    scratch = c.empty(Shape<2>{rel.extent(1), rel.extent(0)});
+    const auto [q, k, p] = detail::query_key_position(from.in(), options);
+    return kernel::RelativeAttention<S>{options.heads, detail::span_of(options, lengths), q, k, p, rel.in(),
+                                        scratch.out()};
+  };
+  auto weights = ctx.empty(Shape<4>{batch, options.heads, time, time});
+  if (weights.size() > 0) {
+    Tensor<B, 2> scratch;
+    kernel::relative_attention_forward(ctx.backend(), describe(ctx, x, r, scratch), weights.out());
+  }
+  return record(
+      weights,
+      [x, r, weights, options, describe](Context<B>& c, const Tensor<B, 4>& dy) {
+        if (weights.size() == 0) return;
+        Tensor<B, 2> scratch;
+        const auto a = describe(c, x, r, scratch);
+        const Tensor<B, 3> dscores = c.empty(Shape<3>{weights.extent(1), weights.extent(2), weights.extent(3)});
+        const auto dx = c.sink(x);
+        std::array<View<S, 3>, 3> parts;
+        if (dx) parts = detail::query_key_position(View<S, 3>(dx), options);
+        kernel::relative_attention_backward(c.backend(), a, dy.in(), weights.in(), dscores.out(),
+                                            kernel::HeadFrames<S>{parts[0], dx.add},
+                                            kernel::HeadFrames<S>{parts[1], dx.add},
+                                            kernel::HeadFrames<S>{parts[2], dx.add}, c.sink(r));
+      },
+      x, r);
+}
+
+}  // namespace phonaut
