@@ -7,6 +7,15 @@
 
 namespace phonaut::kernel::PHONAUT_ISA {
 
+/// Sum of the lanes, kept in double: dlog_scale adds terms of either sign over a whole batch.
+PHONAUT_INLINE double wide_sum(Vec a) {
+  alignas(64) float lane[Vec::lanes];
+  a.store(lane);
+  double total = 0;
+  for (long i = 0; i < Vec::lanes; ++i) total += static_cast<double>(lane[i]);
+  return total;
+}
+
 constexpr float floor_of_square = 1e-30f;  // kernel::bias_norm_floor
 constexpr long rows_per_block = 64;        // kernel::bias_norm_rows_per_block
 
@@ -46,18 +55,20 @@ void bias_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const floa
   parallel_for(cpu.threads, blocks, [&](long block) {
     const long first = block * rows_per_block, last = first + rows_per_block < rows ? first + rows_per_block : rows;
     float* own = partial ? partial.row(block) : nullptr;
+    double own_scale = 0;
     if (own)
-      for (long c = 0; c <= width; ++c) own[c] = 0.0f;
+      for (long c = 0; c < width; ++c) own[c] = 0.0f;
     for (long row = first; row < last; ++row) {
       const float* from = x.row(row);
       const float* g = dy.row(row);
       Vec dot(0.0f);
       for (long c = 0; c < whole; c += Vec::lanes) dot = fma(Vec::load(g + c), Vec::load(from + c), dot);
       if (rest) dot = fma(Vec::load(g + whole, rest), Vec::load(from + whole, rest), dot);
-      const float r = rms.data[row], h = sum(dot) * r * per_width;
+      const double all = wide_sum(dot);
+      const float r = rms.data[row], h = static_cast<float>(all) * r * per_width;
       // e r (dy - z h), written with the factor of (x - bias) taken out of the loop.
       const Vec outer(scale * r), inner(scale * r * r * h);
-      if (own) own[width] += h;
+      own_scale += all * static_cast<double>(r);
       const auto step = [&](Vec dyv, Vec d, long c, long n) PHONAUT_FORCE_INLINE {
         const Vec z = d * inner;
         if (dx) {
@@ -75,6 +86,7 @@ void bias_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const floa
       if (rest)
         step(Vec::load(g + whole, rest), Vec::load(from + whole, rest) - Vec::load(bias + whole, rest), whole, rest);
     }
+    if (own) own[width] = static_cast<float>(own_scale);
   });
   if (dbias)
     for (long c = 0; c < width; c += Vec::lanes) {
@@ -88,7 +100,7 @@ void bias_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const floa
   if (dlog_scale) {
     double total = 0;
     for (long b = 0; b < blocks; ++b) total += static_cast<double>(partial.row(b)[width]);
-    dlog_scale.put(0, static_cast<float>(total * static_cast<double>(scale) * static_cast<double>(width)));
+    dlog_scale.put(0, static_cast<float>(total * static_cast<double>(scale)));
   }
 }
 

@@ -28,12 +28,13 @@ constexpr const char* kUsage =
     "  --threads N                                threads of the cpu backend (2)\n"
     "  --op NAME                                  run files of this op only\n"
     "  --ops                                      list the ops that are supported, and stop\n"
+    "  --keys                                     print the errors of every tensor\n"
     "  --quiet                                    print only what did not pass, and the last line\n";
 
 struct Options {
   std::string backend = "cpu", op;
   Cpu cpu;
-  bool quiet = false, list = false;
+  bool quiet = false, keys = false, list = false;
   std::vector<std::string> paths;
 };
 
@@ -70,6 +71,8 @@ Options parse(int argc, char** argv) {
       o.op = value();
     } else if (arg == "--ops") {
       o.list = true;
+    } else if (arg == "--keys") {
+      o.keys = true;
     } else if (arg == "--quiet") {
       o.quiet = true;
     } else if (arg.starts_with("-")) {
@@ -159,6 +162,9 @@ Verdict run_file(const std::string& path, const Options& options) {
     if (!ok || !options.quiet)
       std::printf("%s         %-34s %s: abs %.1e, rel %.1e (%s)\n", ok ? "pass" : "FAIL", op.c_str(), shown.c_str(),
                   report.worst_absolute(), report.worst_relative(), report.worst_key().c_str());
+    for (const Report::Entry& entry : report.entries())
+      if (options.keys)
+        std::printf("             abs %.1e, rel %.1e  %s\n", entry.absolute, entry.relative, entry.key.c_str());
     for (const std::string& why : report.failures()) std::printf("             %s\n", why.c_str());
     return ok ? Verdict::pass : Verdict::fail;
   } catch (const std::exception& e) {

@@ -52,6 +52,7 @@ void Report::compare(const std::string& key, const std::vector<double>& got, con
   bool ok = excess == 0;
   if (rule.kind == Rule::Kind::norm)
     ok = std::sqrt(square_of_difference) <= rule.tolerance * std::sqrt(square_of_want);
+  entries_.push_back({key, absolute, relative});
   absolute_ = std::max(absolute_, absolute);
   if (relative > relative_ || worst_key_ == "-") {
     relative_ = relative;

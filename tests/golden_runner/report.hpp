@@ -30,6 +30,12 @@ class Report {
 
   bool passed() const { return failures_.empty(); }
   const std::vector<std::string>& failures() const { return failures_; }
+  struct Entry {
+    std::string key;
+    double absolute = 0, relative = 0;
+  };
+  /// Every comparison, in order.
+  const std::vector<Entry>& entries() const { return entries_; }
   /// Largest |got - want|, and largest |got - want| / max|want| with the key that has it.
   double worst_absolute() const { return absolute_; }
   double worst_relative() const { return relative_; }
@@ -39,6 +45,7 @@ class Report {
   const GoldenFile& file_;
   std::set<std::string> settled_;
   std::vector<std::string> failures_;
+  std::vector<Entry> entries_;
   double absolute_ = 0, relative_ = 0;
   std::string worst_key_ = "-";
 };

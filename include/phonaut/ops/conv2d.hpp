@@ -5,14 +5,10 @@
 
 #include "phonaut/ops/column_sum.hpp"
 #include "phonaut/ops/gemm.hpp"
+#include "phonaut/ops/patch_geometry.hpp"
 #include "phonaut/ops/shape.hpp"
 
 namespace phonaut {
-
-/// A pair of numbers, one for time and one for frequency.
-struct TimeFrequency {
-  long time = 1, frequency = 1;
-};
 
 /// Options of `conv2d`.
 struct Conv2dOptions {
@@ -21,13 +17,6 @@ struct Conv2dOptions {
 };
 
 namespace kernel {
-
-struct PatchGeometry {
-  TimeFrequency kernel, stride, padding;
-  long frequencies = 0;  ///< of the result
-
-  PHONAUT_HD PHONAUT_INLINE long width(long channels) const { return kernel.time * kernel.frequency * channels; }
-};
 
 /// Rows of `patches`, one per place (t, f) of the result with t in [first, first + times): the kernel.time x
 /// kernel.frequency x C elements that the filter sees there, channels innermost, 0 outside of the image.

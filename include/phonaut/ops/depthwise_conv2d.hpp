@@ -103,25 +103,16 @@ Var<B, 4> depthwise_conv2d(const Var<B, 4>& any, Weight<B, 4> weight, Weight<B, 
         concat("depthwise_conv2d: image ", text(any.shape()), " but there are ", lengths.extent(0), " lengths"));
   const Var<B, 4> x = packed(any);
   auto& ctx = x.context();
-  const Var<B, 4> w = ctx.lift(weight);
+  const Shape<2> filters{weight.extent(0), weight.extent(2) * weight.extent(3)};
+  const Var<B, 2> w = reshape(ctx.lift(weight), filters);
   const Var<B, 1> b = ctx.lift(bias);
-  const auto filters = [](const auto& view) {
-    using V = std::remove_cvref_t<decltype(view)>;
-    const Shape<2> shape{view.shape[0], view.shape[2] * view.shape[3]};
-    if constexpr (requires { view.add; }) return Sink<std::remove_pointer_t<decltype(V::data)>, 2>(view.data, shape, view.add);
-    else return View<std::remove_pointer_t<decltype(V::data)>, 2>(view.data, shape);
-  };
-  const auto describe = [before, lengths](const Var<B, 4>& filter) {
-    return kernel::DepthwiseImage{filter.extent(2), filter.extent(3), before, lengths ? lengths.data() : nullptr};
-  };
+  const kernel::DepthwiseImage g{weight.extent(2), weight.extent(3), before, lengths ? lengths.data() : nullptr};
   auto y = ctx.empty(Shape<4>{x.extent(0), times, x.extent(2), x.extent(3)});
-  kernel::depthwise_conv2d_forward(ctx.backend(), describe(w), x.in(), filters(w.in()), b ? b.in().data : nullptr,
-                                   y.out());
+  kernel::depthwise_conv2d_forward(ctx.backend(), g, x.in(), w.in(), b ? b.in().data : nullptr, y.out());
   return record(
       std::move(y),
-      [x, w, b, filters, describe](Context<B>& c, const Tensor<B, 4>& dy) {
-        kernel::depthwise_conv2d_backward(c.backend(), describe(w), dy.in(), x.in(), filters(w.in()), c.sink(x),
-                                          filters(c.sink(w)), c.sink(b));
+      [x, w, b, g, kept = lengths](Context<B>& c, const Tensor<B, 4>& dy) {  // g points into the lengths
+        kernel::depthwise_conv2d_backward(c.backend(), g, dy.in(), x.in(), w.in(), c.sink(x), c.sink(w), c.sink(b));
       },
       x, w, b);
 }

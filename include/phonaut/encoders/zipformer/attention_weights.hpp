@@ -1,0 +1,47 @@
+#pragma once
+#include <cmath>
+
+#include "phonaut/encoders/zipformer/chunks.hpp"
+#include "phonaut/encoders/zipformer/scaled_linear.hpp"
+#include "phonaut/ops/relative_attention.hpp"
+
+namespace phonaut::zipformer {
+
+/// Who looks where: computed once per layer from its input, used three times (two SelfAttention, one NonlinAttention).
+/// RelPositionMultiheadAttentionWeights of the published model.
+template <class B>
+struct AttentionWeights {
+  struct Config {
+    long dim = 0, heads = 0;
+    long query_head = 32;  ///< channels of a query or key, per head
+    long pos_head = 4;     ///< channels of a positional query, per head
+    long pos_dim = 48;     ///< channels of the table of positions
+    Padding padding = Padding::masked;
+  };
+  Config config;
+  ScaledLinear<B> in_proj;     ///< dim -> heads·(2·query_head + pos_head): queries, keys, positional queries
+  ScaledLinear<B> linear_pos;  ///< pos_dim -> heads·pos_head
+
+  AttentionWeights(Context<B>& ctx, const Config& c)
+      : config(c),
+        in_proj(ScaledLinear<B>::scaled(ctx, c.dim, c.heads * (2 * c.query_head + c.pos_head),
+                                        std::pow(static_cast<double>(c.query_head), -0.25))),
+        linear_pos(ctx, {.in = c.pos_dim, .out = c.heads * c.pos_head, .scale = 0.05, .bias = false}) {}
+
+  /// (N, T, dim) and a table of positions (2T - 1, pos_dim) -> (N, heads, T, T); rows sum to 1.
+  Var<B, 4> operator()(const Sequence<B>& x, const Var<B, 2>& positions, const Chunks& chunks = {}) const {
+    return relative_attention_weights(in_proj(x), linear_pos(positions),
+                                      {.heads = config.heads,
+                                       .query_width = config.query_head,
+                                       .position_width = config.pos_head,
+                                       .chunk = chunks.frames,
+                                       .left_chunks = chunks.left_chunks,
+                                       .padding = config.padding});
+  }
+  static void visit(auto& self, auto&& f) {
+    f("in_proj", self.in_proj);
+    f("linear_pos", self.linear_pos);
+  }
+};
+
+}  // namespace phonaut::zipformer

@@ -1,0 +1,85 @@
+#pragma once
+#include "phonaut/encoders/zipformer/attention_weights.hpp"
+#include "phonaut/encoders/zipformer/bypass.hpp"
+#include "phonaut/encoders/zipformer/convolution.hpp"
+#include "phonaut/encoders/zipformer/feed_forward.hpp"
+#include "phonaut/encoders/zipformer/nonlin_attention.hpp"
+#include "phonaut/encoders/zipformer/self_attention.hpp"
+#include "phonaut/layers/bias_norm.hpp"
+#include "phonaut/ops/arithmetic.hpp"
+
+namespace phonaut {
+
+/// One layer of a Zipformer (Zipformer2EncoderLayer): attention weights are computed once, from the layer's input, and
+/// shared by three modules; a bypass in the middle and one at the end lead back to the input.
+template <class B>
+struct ZipformerLayer {
+  struct Config {
+    long dim = 0;
+    long heads = 4;
+    long feedforward = 0;  ///< hidden channels of the middle one; the others have 3/4 and 5/4 of it
+    long kernel = 31;      ///< taps of the convolutions, odd
+    long query_head = 32, value_head = 12, pos_head = 4;  ///< channels per head
+    long pos_dim = 48;     ///< channels of the table of positions
+    bool causal = false;
+    Padding padding = Padding::masked;
+  };
+  Config config;
+  zipformer::AttentionWeights<B> self_attn_weights;
+  zipformer::SelfAttention<B> self_attn1, self_attn2;
+  zipformer::FeedForward<B> feed_forward1, feed_forward2, feed_forward3;
+  zipformer::NonlinAttention<B> nonlin_attention;
+  zipformer::Convolution<B> conv_module1, conv_module2;
+  BiasNorm<B> norm;
+  zipformer::Bypass<B> bypass, bypass_mid;
+  Param<B, 1> bypass_scale;  ///< (dim); used by nothing, but published checkpoints have it
+
+  ZipformerLayer(Context<B>& ctx, const Config& c)
+      : config(c),
+        self_attn_weights(ctx, {c.dim, c.heads, c.query_head, c.pos_head, c.pos_dim, c.padding}),
+        self_attn1(ctx, {c.dim, c.heads, c.value_head, c.padding}),
+        self_attn2(ctx, {c.dim, c.heads, c.value_head, c.padding}),
+        feed_forward1(ctx, {c.dim, 3 * c.feedforward / 4}),
+        feed_forward2(ctx, {c.dim, c.feedforward}),
+        feed_forward3(ctx, {c.dim, 5 * c.feedforward / 4}),
+        nonlin_attention(ctx, {c.dim, c.padding}),
+        conv_module1(ctx, {c.dim, c.kernel, c.causal, c.padding}),
+        conv_module2(ctx, {c.dim, c.kernel, c.causal, c.padding}),
+        norm(ctx, {c.dim}),
+        bypass(ctx, {c.dim}),
+        bypass_mid(ctx, {c.dim}),
+        bypass_scale(make_param(ctx, Shape<1>{c.dim}, Init::constant(0.5))) {}
+
+  /// (N, T, dim) -> (N, T, dim); `positions` is the table of `compact_positions` for T frames.
+  Sequence<B> operator()(const Sequence<B>& in, const Var<B, 2>& positions, const zipformer::Chunks& chunks = {}) const {
+    const auto add = [](const Sequence<B>& x, const Sequence<B>& branch) { return x.with(x.frames + branch.frames); };
+    const Var<B, 4> weights = self_attn_weights(in, positions, chunks);
+    Sequence<B> x = add(in, feed_forward1(in));
+    x = add(x, nonlin_attention(x, weights));
+    x = add(x, self_attn1(x, weights));
+    x = add(x, conv_module1(x, chunks.frames));
+    x = add(x, feed_forward2(x));
+    x = x.with(bypass_mid(in.frames, x.frames));
+    x = add(x, self_attn2(x, weights));
+    x = add(x, conv_module2(x, chunks.frames));
+    x = add(x, feed_forward3(x));
+    return x.with(bypass(in.frames, norm(x.frames)));
+  }
+  static void visit(auto& self, auto&& f) {
+    f("bypass_scale", self.bypass_scale);
+    f("bypass", self.bypass);
+    f("bypass_mid", self.bypass_mid);
+    f("self_attn_weights", self.self_attn_weights);
+    f("self_attn1", self.self_attn1);
+    f("self_attn2", self.self_attn2);
+    f("feed_forward1", self.feed_forward1);
+    f("feed_forward2", self.feed_forward2);
+    f("feed_forward3", self.feed_forward3);
+    f("nonlin_attention", self.nonlin_attention);
+    f("conv_module1", self.conv_module1);
+    f("conv_module2", self.conv_module2);
+    f("norm", self.norm);
+  }
+};
+
+}  // namespace phonaut

@@ -1,0 +1,39 @@
+#pragma once
+#include "phonaut/encoders/zipformer/scaled_linear.hpp"
+#include "phonaut/ops/attend.hpp"
+#include "phonaut/ops/gated_part.hpp"
+
+namespace phonaut::zipformer {
+
+/// Attention between two gates. in_proj makes s, v and g; the first head of the weights averages v · tanh(s) over time,
+/// g multiplies what comes out.
+template <class B>
+struct NonlinAttention {
+  struct Config {
+    long dim = 0;
+    Padding padding = Padding::masked;
+    long hidden() const { return 3 * dim / 4; }
+  };
+  Config config;
+  ScaledLinear<B> in_proj;   ///< dim -> 3·hidden
+  ScaledLinear<B> out_proj;  ///< hidden -> dim
+
+  NonlinAttention(Context<B>& ctx, const Config& c)
+      : config(c),
+        in_proj(ctx, {.in = c.dim, .out = 3 * c.hidden()}),
+        out_proj(ScaledLinear<B>::scaled(ctx, c.hidden(), c.dim, 0.05)) {}
+
+  /// (N, T, dim) and weights (N, heads, T, T), of which the first head is used -> (N, T, dim).
+  Sequence<B> operator()(const Sequence<B>& x, const Var<B, 4>& weights) const {
+    const Lengths used = config.padding == Padding::masked ? x.lengths : Lengths();
+    const Sequence<B> parts{in_proj(x.frames), {}, x.rate};  // (N, T, 3·hidden) = s, v, g
+    const auto gated = gated_part<formula::TanhGate>(parts, {.parts = 3, .value = 1, .gate = 0});
+    return x.with(out_proj(multiply_part(attend(weights, gated.frames, 1, used), parts.frames, 3, 2)));
+  }
+  static void visit(auto& self, auto&& f) {
+    f("in_proj", self.in_proj);
+    f("out_proj", self.out_proj);
+  }
+};
+
+}  // namespace phonaut::zipformer

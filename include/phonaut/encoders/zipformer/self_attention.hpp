@@ -1,0 +1,35 @@
+#pragma once
+#include "phonaut/encoders/zipformer/scaled_linear.hpp"
+#include "phonaut/ops/attend.hpp"
+
+namespace phonaut::zipformer {
+
+/// Means of projected frames by weights that were computed before.
+template <class B>
+struct SelfAttention {
+  struct Config {
+    long dim = 0, heads = 0;
+    long value_head = 12;  ///< channels of a value, per head
+    Padding padding = Padding::masked;
+  };
+  Config config;
+  ScaledLinear<B> in_proj;   ///< dim -> heads·value_head
+  ScaledLinear<B> out_proj;  ///< heads·value_head -> dim
+
+  SelfAttention(Context<B>& ctx, const Config& c)
+      : config(c),
+        in_proj(ctx, {.in = c.dim, .out = c.heads * c.value_head}),
+        out_proj(ScaledLinear<B>::scaled(ctx, c.heads * c.value_head, c.dim, 0.05)) {}
+
+  /// (N, T, dim) and weights (N, heads, T, T) -> (N, T, dim).
+  Sequence<B> operator()(const Sequence<B>& x, const Var<B, 4>& weights) const {
+    const Lengths used = config.padding == Padding::masked ? x.lengths : Lengths();
+    return x.with(out_proj(attend(weights, in_proj(x.frames), config.heads, used)));
+  }
+  static void visit(auto& self, auto&& f) {
+    f("in_proj", self.in_proj);
+    f("out_proj", self.out_proj);
+  }
+};
+
+}  // namespace phonaut::zipformer

@@ -1,0 +1,111 @@
+#pragma once
+// The stem of a Zipformer: filterbank features at 100 Hz become frames at 50 Hz. Yao et al., "Zipformer", 2023.
+#include <algorithm>
+
+#include "phonaut/core/sequence.hpp"
+#include "phonaut/frontends/conv_next.hpp"
+#include "phonaut/layers/bias_norm.hpp"
+#include "phonaut/ops/conv2d.hpp"
+
+namespace phonaut {
+
+/// Three convolutions with SwooshR, a ConvNeXt block, a linear map and BiasNorm (Conv2dSubsampling).
+///
+/// Batches: no output frame that counts sees padding through the convolutions. The ConvNeXt block looks three frames
+/// ahead; with Padding::masked it finds zeros behind an utterance's end, with Padding::reference what the convolutions
+/// made of the padding.
+template <class B>
+struct Conv2dSubsampling {
+  struct Config {
+    long features = 80;           ///< per frame of the input
+    long out = 192;               ///< channels of the result
+    std::array<long, 3> channels{8, 32, 128};
+    Padding padding = Padding::masked;
+    /// Bands that are left of the features.
+    long bands() const { return ((features - 1) / 2 - 1) / 2; }
+  };
+  /// The three convolutions under the names of published checkpoints, where activations count as entries too.
+  struct Convolutions {
+    Conv2dFilters<B> conv0, conv4, conv7;
+
+    static void visit(auto& self, auto&& f) {
+      f("0", self.conv0);
+      f("4", self.conv4);
+      f("7", self.conv7);
+    }
+  };
+  Config config;
+  Convolutions conv;
+  ConvNext<B> convnext;
+  Param<B, 2> out_weight;  ///< (out, channels[2] · bands), channels outermost
+  Param<B, 1> out_bias;    ///< (out)
+  BiasNorm<B> out_norm;
+
+  /// Throws ConfigError for features that do not reach through the convolutions.
+  Conv2dSubsampling(Context<B>& ctx, const Config& c)
+      : config(checked(c)),
+        conv{{ctx, {.in = 1, .out = c.channels[0], .time = 3, .frequency = 3}},
+             {ctx, {.in = c.channels[0], .out = c.channels[1], .time = 3, .frequency = 3}},
+             {ctx, {.in = c.channels[1], .out = c.channels[2], .time = 3, .frequency = 3}}},
+        convnext(ctx, {.channels = c.channels[2]}),
+        out_weight(make_param(ctx, Shape<2>{c.out, c.channels[2] * c.bands()}, Init::fan_in(c.channels[2] * c.bands()))),
+        out_bias(make_param(ctx, Shape<1>{c.out}, Init::fan_in(c.channels[2] * c.bands()))),
+        out_norm(ctx, {.dim = c.out}) {}
+
+  /// Frames that come out for `frames` going in: (frames - 7) / 2, rounded down, or 0.
+  static long frames_of(long frames) { return frames < 9 ? 0 : (frames - 7) / 2; }
+
+  /// (N, T, features) -> (N, (T - 7) / 2, out) at half the rate. Throws ShapeError for fewer than 9 frames.
+  Sequence<B> operator()(const Sequence<B>& in) const {
+    check_lengths("conv2d_subsampling", in);
+    check_channels("conv2d_subsampling", in.frames.shape(), config.features, "this stem");
+    if (in.time() < 9)
+      throw ShapeError(concat("conv2d_subsampling: ", in.time(), " frames are fewer than the 9 that make one"));
+    const Lengths lengths = map_lengths(in, frames_of);
+    Var<B, 4> x = image(in.frames);
+    x = convnext(x, config.padding == Padding::masked ? lengths : Lengths());
+    return {out_norm(flattened_linear(x)), lengths, in.rate / 2};
+  }
+  /// The convolutions alone: (N, T, features) -> (N, (T - 7) / 2, bands, channels[2]).
+  Var<B, 4> image(const Var<B, 3>& features) const {
+    const Var<B, 3> dense = packed(features);
+    Var<B, 4> x = reshape(dense, Shape<4>{dense.extent(0), dense.extent(1), dense.extent(2), 1});
+    x = filtered(x, conv.conv0, {.padding = {0, 1}});
+    x = filtered(x, conv.conv4, {.stride = {2, 2}});
+    return filtered(x, conv.conv7, {.stride = {1, 2}});
+  }
+  /// (N, T, bands, C) -> (N, T, out). Published weights have the channels of a frame outermost, our images the bands.
+  Var<B, 3> flattened_linear(const Var<B, 4>& x) const {
+    auto& ctx = x.context();
+    const long rows = x.extent(0) * x.extent(1), bands = x.extent(2), channels = x.extent(3);
+    if (rows < out_weight.extent(0)) {  // fewer frames than outputs: it is cheaper to turn the frames
+      const Var<B, 4> turned = permute(x, {0, 1, 3, 2});
+      return linear(reshape(turned, Shape<3>{x.extent(0), x.extent(1), channels * bands}), out_weight, out_bias);
+    }
+    const Var<B, 3> weight = reshape(ctx.lift(out_weight), Shape<3>{out_weight.extent(0), channels, bands});
+    const Var<B, 2> turned =
+        reshape(permute(weight, {0, 2, 1}), Shape<2>{out_weight.extent(0), bands * channels});
+    return linear(reshape(x, Shape<3>{x.extent(0), x.extent(1), bands * channels}), turned, out_bias);
+  }
+  static void visit(auto& self, auto&& f) {
+    f("conv", self.conv);
+    f("convnext", self.convnext);
+    f("out.weight", self.out_weight);
+    f("out.bias", self.out_bias);
+    f("out_norm", self.out_norm);
+  }
+
+ private:
+  static const Config& checked(const Config& c) {
+    if (c.features < 7 || c.out < 1)
+      throw ConfigError(concat("conv2d_subsampling: ", c.features, " features (at least 7) cannot become ", c.out,
+                               " channels"));
+    return c;
+  }
+  static Var<B, 4> filtered(const Var<B, 4>& x, const Conv2dFilters<B>& filters, const Conv2dOptions& options) {
+    const Var<B, 4> weight = permute(x.context().lift(filters.weight), {0, 2, 3, 1});
+    return map(conv2d(x, weight, filters.bias, options), formula::SwooshR{});
+  }
+};
+
+}  // namespace phonaut

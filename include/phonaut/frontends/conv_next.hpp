@@ -1,0 +1,76 @@
+#pragma once
+// A residual block over time and frequency without normalisation. Liu et al., "A ConvNet for the 2020s", 2022, as Yao
+// et al., "Zipformer", 2023, use it.
+#include "phonaut/core/param.hpp"
+#include "phonaut/ops/activation_linear.hpp"
+#include "phonaut/ops/arithmetic.hpp"
+#include "phonaut/ops/depthwise_conv2d.hpp"
+#include "phonaut/ops/formula/swoosh.hpp"
+
+namespace phonaut {
+
+/// Filters of a 2-D convolution and their biases, named and shaped as in published checkpoints.
+template <class B>
+struct Conv2dFilters {
+  struct Config {
+    long in = 1, out = 1;  ///< channels; `in` is 1 for depthwise filters
+    long time = 1, frequency = 1;
+    double scale = 1;      ///< of the initial weight; the bias then starts within ±0.1 scale
+  };
+  Param<B, 4> weight;  ///< (out, in, time, frequency)
+  Param<B, 1> bias;    ///< (out)
+
+  Conv2dFilters(Context<B>& ctx, const Config& c)
+      : weight(make_param(ctx, Shape<4>{c.out, c.in, c.time, c.frequency},
+                          Init::fan_in(c.in * c.time * c.frequency).times(c.scale))),
+        bias(make_param(ctx, Shape<1>{c.out},
+                        c.scale == 1 ? Init::fan_in(c.in * c.time * c.frequency) : Init::uniform(0.1 * c.scale))) {}
+
+  static void visit(auto& self, auto&& f) {
+    f("weight", self.weight);
+    f("bias", self.bias);
+  }
+};
+
+/// x + pointwise2(SwooshL(pointwise1(depthwise(x)))) over images (N, T, F, C).
+template <class B>
+struct ConvNext {
+  struct Config {
+    long channels = 0;
+    long hidden_ratio = 3;
+    long kernel = 7;  ///< in time and in frequency, odd
+  };
+  Config config;
+  Conv2dFilters<B> depthwise_conv, pointwise_conv1, pointwise_conv2;
+
+  ConvNext(Context<B>& ctx, const Config& c)
+      : config(c),
+        depthwise_conv(ctx, {.in = 1, .out = c.channels, .time = c.kernel, .frequency = c.kernel}),
+        pointwise_conv1(ctx, {.in = c.channels, .out = c.hidden_ratio * c.channels}),
+        pointwise_conv2(ctx, {.in = c.hidden_ratio * c.channels, .out = c.channels, .scale = 0.01}) {}
+
+  /// With `lengths`, frames at and beyond them count as zeros, as they would behind the end of the utterance alone.
+  Var<B, 4> operator()(const Var<B, 4>& x, const Lengths& lengths = {}) const {
+    const long half = config.kernel / 2;
+    const auto h = depthwise_conv2d(x, depthwise_conv.weight, depthwise_conv.bias, half, half, lengths);
+    return x + pointwise(pointwise_conv2, pointwise(pointwise_conv1, h, Plain{}), formula::SwooshL{});
+  }
+  static void visit(auto& self, auto&& f) {
+    f("depthwise_conv", self.depthwise_conv);
+    f("pointwise_conv1", self.pointwise_conv1);
+    f("pointwise_conv2", self.pointwise_conv2);
+  }
+
+ private:
+  struct Plain {};
+  /// A 1x1 convolution is a linear map of the channels.
+  template <class F>
+  static Var<B, 4> pointwise(const Conv2dFilters<B>& filters, const Var<B, 4>& x, F f) {
+    const Var<B, 2> weight = reshape(x.context().lift(filters.weight),
+                                     Shape<2>{filters.weight.extent(0), filters.weight.extent(1)});
+    if constexpr (std::is_same_v<F, Plain>) return linear(x, weight, filters.bias);
+    else return activation_linear(x, weight, filters.bias, f);
+  }
+};
+
+}  // namespace phonaut

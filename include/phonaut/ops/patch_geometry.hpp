@@ -1,0 +1,22 @@
+#pragma once
+// Where the patches of a 2-D convolution lie. Light: per-instruction-set kernel files include it.
+#include "phonaut/core/view.hpp"
+
+namespace phonaut {
+
+/// A pair of numbers, one for time and one for frequency.
+struct TimeFrequency {
+  long time = 1, frequency = 1;
+};
+
+namespace kernel {
+
+struct PatchGeometry {
+  TimeFrequency kernel, stride, padding;
+  long frequencies = 0;  ///< of the result
+
+  PHONAUT_HD PHONAUT_INLINE long width(long channels) const { return kernel.time * kernel.frequency * channels; }
+};
+
+}  // namespace kernel
+}  // namespace phonaut
