@@ -16,7 +16,7 @@ struct ModelConfig {
   long latent = 32;
   std::vector<long> encoder_factors = {1, 2, 4};  ///< one Zipformer stack each, at 50 Hz / factor
   std::vector<long> decoder_factors = {2, 1};
-  std::string bottleneck = "sigreg";                   ///< "sigreg", "kl", "none", "rvq" or "fsq"
+  std::string bottleneck = "sigreg";  ///< "sigreg", "kl", "none", "rvq" or "fsq"
 
   int hop() const { return rate / 100; }
   int window() const { return hop() * 16 / 5; }  ///< 32 ms

@@ -65,8 +65,8 @@ std::vector<float> reconstruct(Context<B>& ctx, const Autoencoder& model, const 
   return out;
 }
 
-Embedded embed(Context<B>& ctx, const Autoencoder& model, const std::vector<Utterance>& utterances, const ClassNames& labels,
-               const ClassNames& speakers) {
+Embedded embed(Context<B>& ctx, const Autoencoder& model, const std::vector<Utterance>& utterances,
+               const ClassNames& labels, const ClassNames& speakers) {
   ctx.infer();
   Embedded all;
   const long dim = model.config.latent;

@@ -72,8 +72,8 @@ Var<B, 0> masked_prediction(const Autoencoder& model, const Waveform<B>& x, cons
 
 }  // namespace
 
-Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x, const TrainConfig& config,
-                    Terms& terms) {
+Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x,
+                    const TrainConfig& config, Terms& terms) {
   const Latents latents = model.encode(x);
   const Var<B, 0> reconstruction = distance(model.decode(model.bottleneck(latents)), x);
   terms.reconstruction = item(reconstruction);

@@ -24,5 +24,5 @@ struct Terms {
 double default_regulariser_weight(const std::string& bottleneck);
 
 /// The whole loss of a batch.
-Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x, const TrainConfig& config,
-                    Terms& terms);
+Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x,
+                    const TrainConfig& config, Terms& terms);

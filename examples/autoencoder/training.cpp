@@ -98,7 +98,9 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
   const MultiScaleMel distance(ctx, model_config.rate);
   Trainer<B> trainer(ctx, model, AdamW<B>(ctx.backend(), model, {.beta2 = 0.98, .weight_decay = config.weight_decay}),
                      {.rate = WarmupCosine{.peak = config.learning_rate,
-.floor = 0.02 * config.learning_rate, .warmup = static_cast<double>(config.warmup), .total = static_cast<double>(config.steps)},
+                                           .floor = 0.02 * config.learning_rate,
+                                           .warmup = static_cast<double>(config.warmup),
+                                           .total = static_cast<double>(config.steps)},
                       .clip = config.clip,
                       .accumulate = config.accumulate});
   trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));
