@@ -24,9 +24,6 @@ std::vector<float> frames_of(const Tensor<Cpu, 3>& frames, long n, long length) 
   return {begin, begin + length * frames.extent(2)};
 }
 
-/// Bit by bit: `layer` gives each utterance of a padded batch what it gives the utterance alone, forward and backward,
-/// whatever stands in the padded tail.
-template <class Layer>
 /// Equal up to the order of additions: the matrix product takes other paths for few rows than for many, so an utterance
 /// alone is summed in another order than inside a batch. A few roundings of sums of up to a hundred terms of size 1;
 /// a padded frame that leaks in is of size 1000.
@@ -37,6 +34,9 @@ bool close(const std::vector<float>& a, const std::vector<float>& b) {
   return true;
 }
 
+/// `layer` gives each utterance of a padded batch what it gives the utterance alone, forward and backward, whatever
+/// stands in the padded tail.
+template <class Layer>
 void check_batch(const Layer& layer) {
   const std::vector<long> lengths{13, 1, 0, 8};
   const long time = 13, batch = static_cast<long>(lengths.size());
