@@ -45,7 +45,7 @@ void snake_backward(const Reference&, View<const S, 2> dy, View<const S, 2> x, V
 /// Snake over the last axis: x (…, C), a (C) -> (…, C). Throws ShapeError if they do not fit.
 template <class B, size_t R>
 Var<B, R> snake(const Var<B, R>& any, Weight<B, 1> alpha) {
-  check_channels("snake", any.shape(), alpha.extent(0), concat("alpha ", text(alpha.shape())));
+  check_channels("snake", any.shape(), alpha.extent(0), "alpha ", alpha.shape());
   auto& ctx = any.context();
   const Var<B, R> x = rowwise(any);     // kernels see rows, with gaps between them or without
   const Var<B, 1> a = ctx.lift(alpha);  // a Param, or a Var that stands in for one

@@ -128,6 +128,12 @@ TEST_CASE("moving ops agree with dual numbers", "[core][gradient]") {
         return concatenate(std::vector{a, b, a}, 1);
       },
       std::tuple{x, z})));
+  CHECK(exactly(compare(
+      Ref{},
+      [](const auto& a, const auto& b) {
+        return concatenate(std::array{a, b, a}, 1);
+      },
+      std::tuple{x, z})));
 }
 
 TEST_CASE("arithmetic agrees with dual numbers", "[core][gradient]") {

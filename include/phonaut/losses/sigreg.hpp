@@ -88,7 +88,7 @@ Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregO
   using W = kernel::Wide<S>;
   static_assert(R >= 2, "sigreg: x is (…, samples, dimensions)");
   options.test.check("sigreg");
-  check_channels("sigreg", any.shape(), slices.extent(0), concat("slices ", text(slices.shape())));
+  check_channels("sigreg", any.shape(), slices.extent(0), "slices ", slices.shape());
   const Var<B, R> x = rowwise(any);
   auto& ctx = x.context();
   const auto rows = as_rows(x.in());

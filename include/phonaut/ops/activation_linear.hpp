@@ -9,7 +9,7 @@ namespace phonaut {
 /// Throws ShapeError if they do not fit.
 template <class F, class B, size_t R>
 Var<B, R> activation_linear(const Var<B, R>& any, Weight<B, 2> weight, Weight<B, 1> bias = {}, F f = {}) {
-  check_channels("activation_linear", any.shape(), weight.extent(1), concat("weight ", text(weight.shape())));
+  check_channels("activation_linear", any.shape(), weight.extent(1), "weight ", weight.shape());
   if (bias && bias.extent(0) != weight.extent(0))
     throw ShapeError(
         concat("activation_linear: bias ", text(bias.shape()), " does not fit weight ", text(weight.shape())));

@@ -87,7 +87,7 @@ Var<B, R> linear_combination(const char* op, typename B::Scalar a, const Var<B, 
   kernel::axpby(x.context().backend(), a, flat(x.in()), b, flat(z.in()), y.data(), false);
   return record(
       std::move(y),
-      [x, z, a, b](Context<B>& ctx, const Tensor<B, R>& dy) {
+      [x = target(x), z = target(z), a, b](Context<B>& ctx, const Tensor<B, R>& dy) {
         for (const auto& [input, factor] : {std::pair{&x, a}, std::pair{&z, b}}) {
           if (factor == typename B::Scalar(1)) hand_on(ctx, dy, *input);
           else if (auto dx = ctx.sink(*input)) kernel::scale(ctx.backend(), factor, flat(dy), dx.data, dx.add);
@@ -116,7 +116,7 @@ Var<B, R> operator*(std::type_identity_t<typename B::Scalar> a, const Var<B, R>&
   kernel::scale(x.context().backend(), a, detail::flat(x.in()), y.data(), false);
   return record(
       std::move(y),
-      [x, a](Context<B>& ctx, const Tensor<B, R>& dy) {
+      [x = target(x), a](Context<B>& ctx, const Tensor<B, R>& dy) {
         if (auto dx = ctx.sink(x)) kernel::scale(ctx.backend(), a, detail::flat(dy), dx.data, dx.add);
       },
       x);
@@ -151,7 +151,7 @@ Var<B, 0> sum(const Var<B, R>& any) {
   kernel::sum(x.context().backend(), detail::flat(x.in()), y.data());
   return record(
       std::move(y),
-      [x](Context<B>& ctx, const Tensor<B, 0>& dy) {
+      [x = target(x)](Context<B>& ctx, const Tensor<B, 0>& dy) {
         if (auto dx = ctx.sink(x))
           kernel::spread(ctx.backend(), typename B::Scalar(1), static_cast<const typename B::Scalar*>(dy.data()),
                          x.size(), dx.data, dx.add);

@@ -80,7 +80,7 @@ void bias_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const floa
 /// A frame that equals the bias becomes 0. Throws ShapeError if the bias does not fit.
 template <class B, size_t R>
 Var<B, R> bias_norm(const Var<B, R>& any, Weight<B, 1> bias, Weight<B, 0> log_scale) {
-  check_channels("bias_norm", any.shape(), bias.extent(0), concat("the bias ", text(bias.shape())));
+  check_channels("bias_norm", any.shape(), bias.extent(0), "the bias ", bias.shape());
   const Var<B, R> x = rowwise(any);
   auto& ctx = x.context();
   const Var<B, 1> b = ctx.lift(bias);

@@ -39,7 +39,7 @@ void column_dot(const Cpu& cpu, View<const float, 2> x, View<const float, 2> z, 
 /// x (…, C) + b (C).
 template <class B, size_t R>
 Var<B, R> add_channels(const Var<B, R>& any, Weight<B, 1> bias) {
-  check_channels("add_channels", any.shape(), bias.extent(0), concat("the vector ", text(bias.shape())));
+  check_channels("add_channels", any.shape(), bias.extent(0), "the vector ", bias.shape());
   const Var<B, R> x = rowwise(any);
   auto& ctx = x.context();
   const Var<B, 1> b = ctx.lift(bias);
@@ -47,7 +47,7 @@ Var<B, R> add_channels(const Var<B, R>& any, Weight<B, 1> bias) {
   kernel::add_columns(ctx.backend(), as_rows(x.in()), b.in().data, as_rows(y.out()));
   return record(
       std::move(y),
-      [x, b](Context<B>& c, const Tensor<B, R>& dy) {
+      [x = target(x), b](Context<B>& c, const Tensor<B, R>& dy) {
         if (auto db = c.sink(b)) kernel::column_sum(c.backend(), as_rows(dy.in()), db);
         detail::hand_on(c, dy, x);
       },
@@ -58,7 +58,7 @@ Var<B, R> add_channels(const Var<B, R>& any, Weight<B, 1> bias) {
 template <class B, size_t R>
 Var<B, R> scale_channels(const Var<B, R>& any, Weight<B, 1> gain) {
   using S = typename B::Scalar;
-  check_channels("scale_channels", any.shape(), gain.extent(0), concat("the vector ", text(gain.shape())));
+  check_channels("scale_channels", any.shape(), gain.extent(0), "the vector ", gain.shape());
   const Var<B, R> x = rowwise(any);
   auto& ctx = x.context();
   const Var<B, 1> g = ctx.lift(gain);
@@ -90,7 +90,7 @@ Var<B, 3> add_frames(const Var<B, 3>& any_x, const Var<B, 2>& any_p) {
                   y.data() + n * each, false);
   return record(
       std::move(y),
-      [x, p](Context<B>& c, const Tensor<B, 3>& dy) {
+      [x = target(x), p = target(p)](Context<B>& c, const Tensor<B, 3>& dy) {
         if (auto dp = c.sink(p)) {
           if (x.extent(0) == 0 && !dp.add) kernel::fill(c.backend(), dp.data, dp.size(), S(0));
           for (long n = 0; n < x.extent(0); ++n)

@@ -36,7 +36,7 @@ Var<B, R> dropout(const Var<B, R>& any, double rate) {
   kernel::dropout(ctx.backend(), draws, limit, View<const S, 1>(x.in().data, {x.size()}), scale, y.data(), false);
   return record(
       std::move(y),
-      [x, draws, limit, scale](Context<B>& c, const Tensor<B, R>& dy) {
+      [x = target(x), draws, limit, scale](Context<B>& c, const Tensor<B, R>& dy) {
         if (auto dx = c.sink(x))
           kernel::dropout(c.backend(), draws, limit, View<const S, 1>(dy.data(), {dy.size()}), scale, dx.data, dx.add);
       },

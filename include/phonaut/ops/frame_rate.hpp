@@ -73,7 +73,7 @@ Sequence<B> average_frames(const Sequence<B>& in, long group) {
   kernel::average_frames_forward(ctx.backend(), x.in(), in.length_data(), group, y.out());
   auto frames = record(
       std::move(y),
-      [x, lengths = in.lengths, group](Context<B>& c, const Tensor<B, 3>& dy) {
+      [x = target(x), lengths = in.lengths, group](Context<B>& c, const Tensor<B, 3>& dy) {
         if (auto dx = c.sink(x))
           kernel::average_frames_backward(c.backend(), dy.in(), lengths ? lengths.data() : nullptr, group, dx);
       },
@@ -97,7 +97,7 @@ Sequence<B> repeat_frames(const Sequence<B>& in, long times, long time = -1) {
   kernel::repeat_frames_forward(ctx.backend(), x.in(), times, y.out());
   auto frames = record(
       std::move(y),
-      [x, times](Context<B>& c, const Tensor<B, 3>& dy) {
+      [x = target(x), times](Context<B>& c, const Tensor<B, 3>& dy) {
         if (auto dx = c.sink(x)) kernel::repeat_frames_backward(c.backend(), dy.in(), times, dx);
       },
       x);

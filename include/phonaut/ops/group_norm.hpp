@@ -100,8 +100,8 @@ Sequence<B> group_norm(const Sequence<B>& in, long groups, Weight<B, 1> gain = {
   if (groups < 1 || shape[2] % groups != 0)
     throw ShapeError(
         concat("group_norm: the ", shape[2], " channels of ", text(shape), " do not divide into ", groups, " groups"));
-  if (gain) check_channels("group_norm", shape, gain.extent(0), concat("the gain ", text(gain.shape())));
-  if (bias) check_channels("group_norm", shape, bias.extent(0), concat("the bias ", text(bias.shape())));
+  if (gain) check_channels("group_norm", shape, gain.extent(0), "the gain ", gain.shape());
+  if (bias) check_channels("group_norm", shape, bias.extent(0), "the bias ", bias.shape());
   check_lengths("group_norm", in);
   const Var<B, 3> x = in.frames;
   auto& ctx = x.context();

@@ -77,8 +77,8 @@ void layer_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const flo
 /// absent. Throws ShapeError if they do not fit.
 template <class B, size_t R>
 Var<B, R> layer_norm(const Var<B, R>& any, Weight<B, 1> gain = {}, Weight<B, 1> bias = {}, double epsilon = 1e-5) {
-  if (gain) check_channels("layer_norm", any.shape(), gain.extent(0), concat("the gain ", text(gain.shape())));
-  if (bias) check_channels("layer_norm", any.shape(), bias.extent(0), concat("the bias ", text(bias.shape())));
+  if (gain) check_channels("layer_norm", any.shape(), gain.extent(0), "the gain ", gain.shape());
+  if (bias) check_channels("layer_norm", any.shape(), bias.extent(0), "the bias ", bias.shape());
   const Var<B, R> x = rowwise(any);
   auto& ctx = x.context();
   const Var<B, 1> g = ctx.lift(gain), b = ctx.lift(bias);

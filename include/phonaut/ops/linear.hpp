@@ -62,7 +62,7 @@ void linear_backward(const B& backend, View<const S, 2> dy, View<const S, 2> x, 
 /// y = x Wᵀ + b: x (…, in), w (out, in), bias (out) or absent -> (…, out). Throws ShapeError if they do not fit.
 template <class B, size_t R>
 Var<B, R> linear(const Var<B, R>& any, Weight<B, 2> weight, Weight<B, 1> bias = {}) {
-  check_channels("linear", any.shape(), weight.extent(1), concat("weight ", text(weight.shape())));
+  check_channels("linear", any.shape(), weight.extent(1), "weight ", weight.shape());
   if (bias && bias.extent(0) != weight.extent(0))
     throw ShapeError(concat("linear: bias ", text(bias.shape()), " does not fit weight ", text(weight.shape())));
   const Var<B, R> x = rowwise(any);

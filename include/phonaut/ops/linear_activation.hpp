@@ -11,7 +11,7 @@ template <class F, class B, size_t R>
 Var<B, R> linear_activation(const Var<B, R>& any, Weight<B, 2> weight, Weight<B, 1> bias = {}, F f = {}) {
   using S = typename B::Scalar;
   using kernel::map_forward;
-  check_channels("linear_activation", any.shape(), weight.extent(1), concat("weight ", text(weight.shape())));
+  check_channels("linear_activation", any.shape(), weight.extent(1), "weight ", weight.shape());
   if (bias && bias.extent(0) != weight.extent(0))
     throw ShapeError(
         concat("linear_activation: bias ", text(bias.shape()), " does not fit weight ", text(weight.shape())));

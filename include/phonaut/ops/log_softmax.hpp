@@ -51,7 +51,7 @@ Var<B, R> log_softmax(const Var<B, R>& any) {
   kernel::log_softmax_forward(ctx.backend(), as_rows(x.in()), as_rows(y.out()));
   return record(
       y,
-      [x, y](Context<B>& c, const Tensor<B, R>& dy) {
+      [x = target(x), y](Context<B>& c, const Tensor<B, R>& dy) {
         if (auto dx = c.sink(x))
           kernel::log_softmax_backward(c.backend(), as_rows(dy.in()), as_rows(y.in()), as_rows(dx));
       },

@@ -61,7 +61,7 @@ Sequence<B> mask_frames(const Sequence<B>& in, double value = 0) {
   kernel::mask_frames(ctx.backend(), x.in(), in.length_data(), typename B::Scalar(value), y.out());
   return in.with(record(
       std::move(y),
-      [x, lengths = in.lengths](Context<B>& c, const Tensor<B, 3>& dy) {
+      [x = target(x), lengths = in.lengths](Context<B>& c, const Tensor<B, 3>& dy) {
         if (auto dx = c.sink(x)) kernel::mask_frames_backward(c.backend(), dy.in(), lengths.data(), dx);
       },
       x));
@@ -77,7 +77,7 @@ Var<B, 2> mean_over_time(const Sequence<B>& in) {
   kernel::mean_over_time_forward(ctx.backend(), x.in(), in.length_data(), y.out());
   return record(
       std::move(y),
-      [x, lengths = in.lengths](Context<B>& c, const Tensor<B, 2>& dy) {
+      [x = target(x), lengths = in.lengths](Context<B>& c, const Tensor<B, 2>& dy) {
         if (auto dx = c.sink(x))
           kernel::mean_over_time_backward(c.backend(), dy.in(), lengths ? lengths.data() : nullptr, dx);
       },

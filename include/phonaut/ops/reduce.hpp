@@ -68,7 +68,7 @@ Var<B, R - 1> scaled_row_sum(const Var<B, R>& any, typename B::Scalar a) {
   kernel::row_sum(ctx.backend(), a, as_rows(x.in()), y.data());
   return record(
       std::move(y),
-      [x, a](Context<B>& c, const Tensor<B, R - 1>& dy) {
+      [x = target(x), a](Context<B>& c, const Tensor<B, R - 1>& dy) {
         if (auto dx = c.sink(x))
           kernel::row_spread(c.backend(), a, static_cast<const typename B::Scalar*>(dy.data()), as_rows(dx));
       },
@@ -100,7 +100,7 @@ Var<B, R - 1> max_last(const Var<B, R>& any) {
   kernel::row_max_forward(ctx.backend(), as_rows(x.in()), y.data(), at.data());
   return record(
       std::move(y),
-      [x, at](Context<B>& c, const Tensor<B, R - 1>& dy) {
+      [x = target(x), at](Context<B>& c, const Tensor<B, R - 1>& dy) {
         if (auto dx = c.sink(x))
           kernel::row_max_backward(c.backend(), static_cast<const typename B::Scalar*>(dy.data()),
                                    static_cast<const std::int32_t*>(at.data()), as_rows(dx));

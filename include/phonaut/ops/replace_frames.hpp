@@ -37,7 +37,7 @@ template <class B, class Flags>
 Var<B, 3> replace_frames(const Var<B, 3>& any, const Flags& hidden, Weight<B, 1> vector) {
   using S = typename B::Scalar;
   const long rows = any.extent(0) * any.extent(1);
-  check_channels("replace_frames", any.shape(), vector.extent(0), concat("vector ", text(vector.shape())));
+  check_channels("replace_frames", any.shape(), vector.extent(0), "vector ", vector.shape());
   if (static_cast<long>(std::size(hidden)) != rows)
     throw ShapeError(concat("replace_frames: frames ", text(any.shape()), " are ", rows, ", but there are ",
                             std::size(hidden), " marks"));

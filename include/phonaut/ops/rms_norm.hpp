@@ -58,7 +58,7 @@ void rms_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const float
 /// if it does not fit.
 template <class B, size_t R>
 Var<B, R> rms_norm(const Var<B, R>& any, Weight<B, 1> gain = {}, double epsilon = 1e-6) {
-  if (gain) check_channels("rms_norm", any.shape(), gain.extent(0), concat("the gain ", text(gain.shape())));
+  if (gain) check_channels("rms_norm", any.shape(), gain.extent(0), "the gain ", gain.shape());
   const Var<B, R> x = rowwise(any);
   auto& ctx = x.context();
   const Var<B, 1> g = ctx.lift(gain);

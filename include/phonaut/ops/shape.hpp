@@ -12,12 +12,27 @@ template <size_t R>
 void check_same_shape(const char* op, const char* a_name, const Shape<R>& a, const char* b_name, const Shape<R>& b) {
   if (a != b) throw ShapeError(concat(op, ": ", a_name, " is ", text(a), " but ", b_name, " is ", text(b)));
 }
-/// Throws ShapeError unless the innermost axis of `x` has `want` entries, as `because` needs.
-template <size_t R, class Because>
-void check_channels(const char* op, const Shape<R>& x, long want, const Because& because) {
+namespace detail {
+
+template <size_t R>
+std::string spelled(const Shape<R>& shape) {
+  return text(shape);
+}
+template <class Part>
+const Part& spelled(const Part& part) {
+  return part;
+}
+
+}  // namespace detail
+
+/// Throws ShapeError unless the innermost axis of `x` has `want` entries, as `because` (joined; shapes are spelled out)
+/// needs: check_channels("linear", x.shape(), weight.extent(1), "weight ", weight.shape()). Nothing is put into words,
+/// and nothing allocated, unless it throws.
+template <size_t R, class... Because>
+void check_channels(const char* op, const Shape<R>& x, long want, const Because&... because) {
   if (x[R - 1] != want)
-    throw ShapeError(
-        concat(op, ": input of shape ", text(x), " has ", x[R - 1], " channels, but ", because, " needs ", want));
+    throw ShapeError(concat(op, ": input of shape ", text(x), " has ", x[R - 1], " channels, but ",
+                            detail::spelled(because)..., " needs ", want));
 }
 
 namespace kernel {
@@ -102,7 +117,8 @@ template <class B, size_t R>
 Var<B, R> packed(const Var<B, R>& x) {
   if (x.tensor().contiguous()) return x;
   return record(
-      x.context().clone(x.tensor()), [x](Context<B>& ctx, const Tensor<B, R>& dy) { detail::hand_on(ctx, dy, x); }, x);
+      x.context().clone(x.tensor()),
+      [x = target(x)](Context<B>& ctx, const Tensor<B, R>& dy) { detail::hand_on(ctx, dy, x); }, x);
 }
 /// x as something that `as_rows` can describe. Most kernels want rows and do not mind gaps between them.
 template <class B, size_t R>
@@ -119,7 +135,7 @@ Var<B, Q> reshape(const Var<B, R>& any, const Shape<Q>& shape) {
   const Var<B, R> x = packed(any);
   return record(
       Tensor<B, Q>(x.tensor().storage(), View<typename B::Scalar, Q>(x.tensor().data(), shape)),
-      [x](Context<B>& ctx, const Tensor<B, Q>& dy) { detail::hand_on(ctx, dy, x); }, x);
+      [x = target(x)](Context<B>& ctx, const Tensor<B, Q>& dy) { detail::hand_on(ctx, dy, x); }, x);
 }
 
 /// Entries begin … end-1 along `axis`; shares the memory. Throws ShapeError if they are not there.
@@ -133,7 +149,7 @@ Var<B, R> slice(const Var<B, R>& x, size_t axis, long begin, long end) {
   view.shape[axis] = end - begin;
   return record(
       Tensor<B, R>(x.tensor().storage(), view),
-      [x, axis, begin](Context<B>& ctx, const Tensor<B, R>& dy) {
+      [x = target(x), axis, begin](Context<B>& ctx, const Tensor<B, R>& dy) {
         auto dx = ctx.sink(x);
         if (!dx) return;
         if (!dx.add) kernel::fill(ctx.backend(), dx.data, dx.size(), typename B::Scalar(0));
@@ -158,21 +174,25 @@ Var<B, R> permute(const Var<B, R>& x, const std::array<int, R>& order) {
   if (y.size() > 0) kernel::permute(x.context().backend(), x.in(), order, y.out(), false);
   return record(
       std::move(y),
-      [x, inverse](Context<B>& ctx, const Tensor<B, R>& dy) {
+      [x = target(x), inverse](Context<B>& ctx, const Tensor<B, R>& dy) {
         if (auto dx = ctx.sink(x); dx && dx.size() > 0)
           kernel::permute(ctx.backend(), dy.in(), inverse, View<typename B::Scalar, R>(dx), dx.add);
       },
       x);
 }
 
-/// The parts one after the other along `axis`. Throws ShapeError if their other extents differ.
-template <class B, size_t R>
-Var<B, R> concatenate(const std::vector<Var<B, R>>& parts, size_t axis) {
-  if (parts.empty()) throw ShapeError("concatenate: no parts were given");
+namespace detail {
+
+/// Copies the parts into one new tensor.
+template <class Parts>
+auto join_parts(const Parts& parts, size_t axis) {
+  using V = typename Parts::value_type;
+  constexpr size_t R = V::rank;
+  if (parts.size() == 0) throw ShapeError("concatenate: no parts were given");
   if (axis >= R) throw ShapeError(concat("concatenate: axis ", axis, " does not exist in rank ", R));
   Shape<R> shape = parts.front().shape();
   shape[axis] = 0;
-  for (const auto& part : parts) {
+  for (const V& part : parts) {
     Shape<R> other = part.shape();
     shape[axis] += std::exchange(other[axis], parts.front().extent(axis));
     if (other != parts.front().shape())
@@ -182,23 +202,56 @@ Var<B, R> concatenate(const std::vector<Var<B, R>>& parts, size_t axis) {
   auto& ctx = parts.front().context();
   auto y = ctx.empty(shape);
   long at = 0;
-  for (const auto& part : parts) {
-    View<typename B::Scalar, R> place = y.out();
+  for (const V& part : parts) {
+    auto place = y.out();
     place.data += at * place.stride[axis];
     place.shape = part.shape();
     kernel::copy_block(ctx.backend(), part.in(), place, false);
     at += part.extent(axis);
   }
-  return ctx.record_many(std::move(y), parts, [axis](Context<B>& c, const Tensor<B, R>& dy, const auto& inputs) {
-    long begin = 0;
-    for (const Var<B, R>& x : inputs) {
-      View<const typename B::Scalar, R> part = dy.in();
-      part.data += begin * part.stride[axis];
-      part.shape = x.shape();
-      begin += x.extent(axis);
-      if (auto dx = c.sink(x)) kernel::copy_block(c.backend(), part, View<typename B::Scalar, R>(dx), dx.add);
-    }
-  });
+  return y;
+}
+/// Hands each part its share of dy.
+template <class B, size_t R, class Parts>
+void split_gradient(Context<B>& ctx, const Tensor<B, R>& dy, const Parts& parts, size_t axis) {
+  long begin = 0;
+  for (const Var<B, R>& x : parts) {
+    View<const typename B::Scalar, R> part = dy.in();
+    part.data += begin * part.stride[axis];
+    part.shape = x.shape();
+    begin += x.extent(axis);
+    if (auto dx = ctx.sink(x)) kernel::copy_block(ctx.backend(), part, View<typename B::Scalar, R>(dx), dx.add);
+  }
+}
+
+}  // namespace detail
+
+/// The parts one after the other along `axis`. Throws ShapeError if their other extents differ.
+template <class B, size_t R>
+Var<B, R> concatenate(const std::vector<Var<B, R>>& parts, size_t axis) {
+  auto y = detail::join_parts(parts, axis);
+  std::vector<Var<B, R>> targets;
+  targets.reserve(parts.size());
+  for (const auto& part : parts) targets.push_back(target(part));
+  return parts.front().context().record_many(std::move(y), std::move(targets),
+                                             [axis](Context<B>& c, const Tensor<B, R>& dy, const auto& inputs) {
+                                               detail::split_gradient(c, dy, inputs, axis);
+                                             });
+}
+/// The same for a number of parts that is known beforehand: concatenate(std::array{a, b}, 2). Allocates no list.
+template <class B, size_t R, size_t N>
+Var<B, R> concatenate(const std::array<Var<B, R>, N>& parts, size_t axis) {
+  auto y = detail::join_parts(parts, axis);
+  return std::apply(
+      [&](const auto&... part) {
+        return parts.front().context().record(
+            std::move(y),
+            [targets = std::array{target(part)...}, axis](Context<B>& c, const Tensor<B, R>& dy) {
+              detail::split_gradient(c, dy, targets, axis);
+            },
+            part...);
+      },
+      parts);
 }
 
 /// `before` and `after` entries of `value` around x along `axis`.
@@ -217,7 +270,7 @@ Var<B, R> pad(const Var<B, R>& x, size_t axis, long before, long after, typename
   kernel::copy_block(ctx.backend(), x.in(), middle, false);
   return record(
       std::move(y),
-      [x, axis, before](Context<B>& c, const Tensor<B, R>& dy) {
+      [x = target(x), axis, before](Context<B>& c, const Tensor<B, R>& dy) {
         View<const typename B::Scalar, R> part = dy.in();
         part.data += before * part.stride[axis];
         part.shape = x.shape();

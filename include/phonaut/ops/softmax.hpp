@@ -78,7 +78,7 @@ Var<B, R> softmax(const Var<B, R>& any, const Lengths& lengths = {}) {
   kernel::softmax_forward(ctx.backend(), from, lengths ? lengths.data() : nullptr, rows_per_length, as_rows(y.out()));
   return record(
       y,
-      [x, y](Context<B>& c, const Tensor<B, R>& dy) {
+      [x = target(x), y](Context<B>& c, const Tensor<B, R>& dy) {
         if (auto dx = c.sink(x)) kernel::softmax_backward(c.backend(), as_rows(dy.in()), as_rows(y.in()), as_rows(dx));
       },
       x);

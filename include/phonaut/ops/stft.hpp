@@ -121,7 +121,7 @@ Waveform<B> synthesise(const char* op, const Sequence<B>& spectra, const SharedS
                        long samples) {
   using S = typename B::Scalar;
   check_lengths(op, spectra);
-  check_channels(op, spectra.frames.shape(), plan->tables().columns(), concat("an n_fft of ", plan->config().n_fft));
+  check_channels(op, spectra.frames.shape(), plan->tables().columns(), "an n_fft of ", plan->config().n_fft);
   const Var<B, 3> x = packed(spectra.frames);
   auto& ctx = x.context();
   const Lengths frames = spectra.lengths;

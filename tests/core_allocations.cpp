@@ -1,0 +1,125 @@
+// After warm-up, training and inference ask the system for no memory. Counted here, in a program of its own: every
+// operator new, and every aligned block (the memory of tensors and kernels).
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "catch.hpp"
+#include "phonaut/core/visit.hpp"
+#include "phonaut/layers/conv1d.hpp"
+#include "phonaut/layers/transformer.hpp"
+#include "phonaut/ops/glu.hpp"
+
+namespace {
+std::atomic<long> allocations{0};
+
+void* counted(std::size_t bytes) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* p = std::malloc(bytes > 0 ? bytes : 1)) return p;
+  throw std::bad_alloc();
+}
+void* counted(std::size_t bytes, std::size_t alignment) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  void* p = nullptr;
+  if (posix_memalign(&p, alignment, bytes > 0 ? bytes : 1) != 0) throw std::bad_alloc();
+  return p;
+}
+}  // namespace
+
+// All forms that can throw; the others call these. (C++20, [new.delete])
+void* operator new(std::size_t bytes) { return counted(bytes); }
+void* operator new[](std::size_t bytes) { return counted(bytes); }
+void* operator new(std::size_t bytes, std::align_val_t a) { return counted(bytes, static_cast<std::size_t>(a)); }
+void* operator new[](std::size_t bytes, std::align_val_t a) { return counted(bytes, static_cast<std::size_t>(a)); }
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete[](void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
+void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+// HostMemory asks here.
+extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  void* p = nullptr;
+  return posix_memalign(&p, alignment, bytes) == 0 ? p : nullptr;
+}
+
+using namespace phonaut;
+
+namespace {
+
+template <class F>
+long allocations_during(const F& f) {
+  const long before = allocations.load();
+  f();
+  return allocations.load() - before;
+}
+
+struct Net {
+  Conv1d<Cpu> stem;
+  GroupNorm<Cpu> norm;
+  Transformer<Cpu> encoder;
+  ConvTranspose1d<Cpu> up;
+  explicit Net(Context<Cpu>& ctx)
+      : stem(ctx, {.in = 10, .out = 32, .taps = 3, .stride = 2, .padding = ConvPadding::centred()}),
+        norm(ctx, {.dim = 16, .groups = 4}),
+        encoder(ctx, {.dim = 16, .layers = 2, .heads = 2, .hidden = 32, .dropout = 0.1, .causal = true}),
+        up(ctx, {.in = 32, .out = 4, .taps = 4, .stride = 2, .before = 1, .after = 1}) {}
+  Var<Cpu, 3> operator()(const Sequence<Cpu>& x) const {
+    const Sequence<Cpu> h = stem(x), y = encoder(norm(h.with(glu(h.frames))));
+    return up(y.with(
+                  concatenate(std::array{slice(y.frames, 2, 0, 8), swoosh_l(y.frames), slice(y.frames, 2, 8, 16)}, 2)))
+        .frames;
+  }
+  static void visit(auto& self, auto&& f) {
+    f("stem", self.stem);
+    f("norm", self.norm);
+    f("encoder", self.encoder);
+    f("up", self.up);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the counter of allocations works", "[core]") {
+  CHECK(allocations_during([] {}) == 0);
+  CHECK(allocations_during([] { std::vector<int>(9); }) == 1);
+  CHECK(allocations_during([] { Tensor<Cpu, 1>::persistent({9}); }) == 2);  // the block and its memory
+  CHECK(allocations_during([] { operator delete(operator new(9, std::align_val_t(64)), std::align_val_t(64)); }) == 1);
+}
+
+TEST_CASE("after warm-up nothing is allocated", "[core]") {
+  Context<Cpu> ctx;
+  const int threads = GENERATE(1, 2);
+  ctx.threads(threads);
+  const Net net(ctx);
+  const auto frames = ctx.full(Shape<3>{2, 41, 10}, 0.5f);
+  const Sequence<Cpu> x{ctx.constant(frames), lengths_of(ctx, std::vector<long>{41, 20}), 100};
+  INFO(threads << " threads");
+
+  ctx.infer();
+  const auto inference = [&] { net(x); };
+  for (int warm_up = 0; warm_up < 3; ++warm_up) inference();
+  CHECK(allocations_during([&] {
+          for (int step = 0; step < 5; ++step) inference();
+        }) == 0);
+
+  ctx.train();
+  Gradients<Cpu> gradients;
+  const auto step = [&] {
+    gradients.clear();
+    const auto y = net(x);
+    ctx.backward(mean(y * y), gradients);
+    float total = 0;
+    for_each_param(net.norm, [&](const std::string&, const auto& p) { total += gradients[p].data()[0]; });
+    ctx.set_step(ctx.step() + 1);
+    return total;
+  };
+  for (int warm_up = 0; warm_up < 3; ++warm_up) step();
+  CHECK(allocations_during([&] {
+          for (int i = 0; i < 5; ++i) step();
+        }) == 0);
+}
