@@ -1,0 +1,136 @@
+#pragma once
+// What happens between a loss and the next one: gradients, their norm, the optimiser, the average, the count of steps.
+#include <cmath>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "phonaut/core/param.hpp"
+#include "phonaut/training/adamw.hpp"
+#include "phonaut/training/clip.hpp"
+#include "phonaut/training/ema.hpp"
+#include "phonaut/training/schedule.hpp"
+
+namespace phonaut {
+
+/// What became of a loss.
+struct TrainStep {
+  bool updated = false;  ///< the parameters moved; false while losses are accumulated
+  bool skipped = false;  ///< loss or gradients were not finite, and were dropped
+  long step = 0;         ///< updates so far, this one included
+  double loss = 0;       ///< mean over the losses of this update so far
+  double norm = 0;       ///< of the gradients, before clipping; 0 until an update
+  double rate = 0;       ///< learning rate of the update
+};
+
+/// Turns losses into updates:
+///
+///   Trainer trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = WarmupCosine{...}, .clip = 5});
+///   while (trainer.step_count() < steps) {
+///     const TrainStep done = trainer.step(model.loss(...));
+///
+/// Gradients of `accumulate` losses are averaged. An update whose loss or gradients are not finite is left out and
+/// counted. `checkpoint` covers the optimiser, the context's step and random numbers, and the counts: with the model
+/// and the data loader, that is all that a run needs to go on bit for bit.
+template <class B, class Optimiser = AdamW<B>>
+class Trainer {
+ public:
+  struct Config {
+    Schedule rate = ConstantSchedule{1e-3};
+    double clip = 1;          ///< greatest norm of all gradients together; infinity: never clipped
+    long accumulate = 1;      ///< losses per update
+    long give_up_after = 20;  ///< so many dropped losses or updates in a row end the training
+  };
+
+  /// Puts the context into training mode. Throws ConfigError for options out of range.
+  template <class Model>
+  Trainer(Context<B>& ctx, const Model& model, Optimiser optimiser, Config config)
+      : ctx_(&ctx), optimiser_(std::move(optimiser)), config_(std::move(config)), clip_(model, {.most = config_.clip}) {
+    if (config_.accumulate < 1 || config_.give_up_after < 1)
+      throw ConfigError(concat("trainer: accumulate and give_up_after must be at least 1, got ", config_.accumulate,
+                               " and ", config_.give_up_after));
+    ctx.train();
+  }
+
+  /// Lets an averaged copy of the model follow each update.
+  void follow(Ema<B> average) { average_.emplace(std::move(average)); }
+
+  /// Takes a loss: walks back, and updates the parameters if it is the last one of its update. Throws NumericalError
+  /// when too many in a row were not finite.
+  TrainStep step(const Var<B, 0>& loss) {
+    TrainStep done{.step = ctx_->step()};
+    const double value = static_cast<double>(item(loss));
+    if (!std::isfinite(value)) {
+      ctx_->clear();
+      done.loss = value;
+      return drop(done, concat("loss ", value));
+    }
+    ctx_->backward(loss, gradients_);
+    loss_sum_ += value;
+    done.loss = loss_sum_ / static_cast<double>(++pending_);
+    if (pending_ < config_.accumulate) return done;
+
+    const double share = 1.0 / static_cast<double>(pending_);
+    const Clipping found = clip_.measure(ctx_->backend(), gradients_, share);
+    done.norm = found.norm;
+    if (found.finite()) {
+      done.rate = config_.rate(static_cast<double>(ctx_->step()));
+      optimiser_.step(ctx_->backend(), gradients_, done.rate, share * found.coefficient);
+      if (average_) average_->update(ctx_->backend());
+      ctx_->set_step(ctx_->step() + 1);
+      done.step = ctx_->step();
+      done.updated = true;
+      dropped_in_row_ = 0;
+    }
+    gradients_.clear();
+    pending_ = 0;
+    loss_sum_ = 0;
+    return done.updated ? done : drop(done, concat("norm of the gradients ", found.norm));
+  }
+
+  long step_count() const { return ctx_->step(); }
+  /// Losses and updates that were dropped because they were not finite.
+  long dropped() const { return dropped_; }
+  /// Whether no loss waits to be joined by others; only then can a checkpoint be written.
+  bool between_updates() const { return pending_ == 0; }
+  const Optimiser& optimiser() const { return optimiser_; }
+
+  template <class Archive>
+  static void checkpoint(auto& self, Archive& archive) {
+    if (!self.between_updates())
+      throw StateError(concat("trainer: a checkpoint was asked for after ", self.pending_, " of the ",
+                              self.config_.accumulate, " losses of an update"));
+    kernel::synchronise(self.ctx_->backend());
+    archive("optimiser", self.optimiser_);
+    if (self.average_) archive("average", *self.average_);
+    archive("random", self.ctx_->random());
+    self.saved_step_ = self.ctx_->step();
+    archive("step", self.saved_step_);
+    archive("dropped", self.dropped_);
+    archive("dropped_in_row", self.dropped_in_row_);
+    archive.after([&self] { self.ctx_->set_step(self.saved_step_); });
+  }
+
+ private:
+  TrainStep drop(TrainStep done, const std::string& what) {
+    done.skipped = true;
+    ++dropped_;
+    if (++dropped_in_row_ >= config_.give_up_after)
+      throw NumericalError(concat("trainer: loss or gradients were not finite ", dropped_in_row_,
+                                  " times in a row, last after step ", done.step, " (", what,
+                                  "); try a lower learning rate from the last checkpoint, which is untouched"));
+    return done;
+  }
+
+  Context<B>* ctx_;
+  Optimiser optimiser_;
+  Config config_;
+  GradientClip<B> clip_;
+  std::optional<Ema<B>> average_;
+  Gradients<B> gradients_;
+  double loss_sum_ = 0;
+  long pending_ = 0, dropped_ = 0, dropped_in_row_ = 0, saved_step_ = 0;
+};
+
+}  // namespace phonaut
