@@ -26,7 +26,7 @@ Var<B, 0> MultiScaleMel::operator()(const Waveform<B>& got, const Waveform<B>& w
 }
 
 double default_regulariser_weight(const std::string& bottleneck) {
-  if (bottleneck == "sigreg") return 0.05;
+  if (bottleneck == "sigreg") return 0.02;
   if (bottleneck == "kl") return 0.005;
   return 0;
 }
