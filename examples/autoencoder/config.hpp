@@ -16,7 +16,10 @@ struct ModelConfig {
   long latent = 32;
   std::vector<long> encoder_factors = {1, 2, 4};  ///< one Zipformer stack each, at 50 Hz / factor
   std::vector<long> decoder_factors = {2, 1};
-  std::string bottleneck = "sigreg";  ///< "sigreg", "kl", "none", "rvq" or "fsq"
+  std::string bottleneck = "sigreg";        ///< "sigreg", "kl", "none", "rvq" or "fsq"
+  long codebooks = 4, codebook_size = 256;  ///< of "rvq"
+  std::vector<long> levels = {8, 5, 5, 5};  ///< of one group of "fsq"
+  long groups = 3;
 
   int hop() const { return rate / 100; }
   int window() const { return hop() * 16 / 5; }  ///< 32 ms
@@ -24,7 +27,7 @@ struct ModelConfig {
   int samples_per_latent() const { return 4 * hop(); }
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelConfig, rate, mels, dim, heads, feedforward, kernel, latent, encoder_factors,
-                                   decoder_factors, bottleneck)
+                                   decoder_factors, bottleneck, codebooks, codebook_size, levels, groups)
 
 /// How a model is trained.
 struct TrainConfig {

@@ -59,7 +59,7 @@ std::vector<float> read_mono(const std::string& path, int rate) { return read_au
 std::vector<float> reconstruct(Context<B>& ctx, const Autoencoder& model, const std::vector<float>& samples) {
   ctx.infer();
   const auto n = static_cast<long>(samples.size());
-  const auto y = model.decode(model.bottleneck(model.encode(to_waveform(ctx, samples, {n}, n, model.config))));
+  const auto y = model.decode(model.bottleneck(model.encode(to_waveform(ctx, samples, {n}, n, model.config))).value);
   std::vector<float> out = values_of(y.samples);
   out.resize(samples.size());
   return out;
@@ -112,6 +112,8 @@ Run evaluate(Context<B>& ctx, Trained& trained, const Corpus& corpus, const fs::
           .examples = {}};
   const MultiScaleMel distance(ctx, model.config.rate);
   run.metrics["mel_distance"] = mean_distance(ctx, model, distance, test);
+
+  if (model.bitrate() > 0) run.metrics["bitrate"] = model.bitrate();
 
   // What the latents know. The test split has other speakers where the data allows it, so classes are asked there, and
   // speakers within the training speakers' other recordings.

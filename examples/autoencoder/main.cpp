@@ -201,12 +201,12 @@ int main(int argc, char** argv) {
   CLI::App app("A continuous-latent speech autoencoder: SIGReg, KL and no regulariser side by side");
   app.require_subcommand(1);
   int status = 0;
-  const auto kinds = CLI::IsMember({"sigreg", "kl", "none"});
+  const auto kinds = CLI::IsMember({"sigreg", "kl", "none", "rvq", "fsq"});
 
   auto* c = app.add_subcommand("compare", "train every bottleneck with the same budget and write a report");
   add_training_options(*c, o);
   add_threads(*c, o);
-  c->add_option("--bottlenecks", o.bottlenecks, "sigreg, kl, none")
+  c->add_option("--bottlenecks", o.bottlenecks, "sigreg, kl, none, rvq, fsq")
       ->capture_default_str()
       ->delimiter(',')
       ->check(kinds);

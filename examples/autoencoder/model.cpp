@@ -45,8 +45,18 @@ Autoencoder::Autoencoder(Context<B>& ctx, const ModelConfig& c)
       synthesis(make_head_plan<B>({.n_fft = c.window(), .hop = c.hop()})) {
   for (long factor : c.encoder_factors) encoder.emplace_back(ctx, stack_config(c, factor));
   for (long factor : c.decoder_factors) decoder.emplace_back(ctx, stack_config(c, factor));
-  if (c.bottleneck != "sigreg" && c.bottleneck != "kl" && c.bottleneck != "none")
-    throw ConfigError("autoencoder: there is no bottleneck '" + c.bottleneck + "', only sigreg, kl and none");
+  if (c.bottleneck == "rvq") {
+    rvq.emplace(ctx, ResidualQuantizer<B>::Config{.dims = c.latent,
+                                                  .levels = c.codebooks,
+                                                  .codebook = {.entries = c.codebook_size, .kmeans_iterations = 10}});
+  } else if (c.bottleneck == "fsq") {
+    fsq.emplace(ctx, FiniteScalarQuantizer<B>::Config{.levels = c.levels, .groups = c.groups});
+    const long channels = static_cast<long>(c.levels.size()) * c.groups;
+    to_levels.emplace(ctx, Linear<B>::Config{.in = c.latent, .out = channels});
+    from_levels.emplace(ctx, Linear<B>::Config{.in = channels, .out = c.latent});
+  } else if (c.bottleneck != "sigreg" && c.bottleneck != "kl" && c.bottleneck != "none") {
+    throw ConfigError("autoencoder: there is no bottleneck '" + c.bottleneck + "', only sigreg, kl, none, rvq and fsq");
+  }
 }
 
 Latents Autoencoder::encode(const Waveform<B>& x, const std::vector<char>* hidden) const {
@@ -66,10 +76,20 @@ Latents Autoencoder::encode(const Waveform<B>& x, const std::vector<char>* hidde
   return {y.with(slice(z, 2, 0, config.latent)), y.with(slice(z, 2, config.latent, 2 * config.latent))};
 }
 
-Sequence<B> Autoencoder::bottleneck(const Latents& latents) const {
+Coded Autoencoder::bottleneck(const Latents& latents) const {
   const Sequence<B>& z = latents.value;
-  if (config.bottleneck != "kl" || !z.context().training()) return z;
-  return z.with(sample_gaussian(z.frames, latents.spread.frames));
+  if (rvq) {
+    const auto q = (*rvq)(z);
+    return {q.quantized, q.loss};
+  }
+  if (fsq) return {(*from_levels)((*fsq)((*to_levels)(z)).quantized), {}};
+  if (config.bottleneck != "kl" || !z.context().training()) return {z, {}};
+  return {z.with(sample_gaussian(z.frames, latents.spread.frames)), {}};
+}
+
+double Autoencoder::bitrate() const {
+  const double latents_per_second = static_cast<double>(config.rate) / config.samples_per_latent();
+  return latents_per_second * (rvq ? rvq->bits() : fsq ? fsq->bits() : 0);
 }
 
 Waveform<B> Autoencoder::decode(const Sequence<B>& coded) const {

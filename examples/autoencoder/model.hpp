@@ -20,14 +20,23 @@ struct Latents {
   Sequence<B> spread;  ///< log variance of the posterior, for "kl"; otherwise empty
 };
 
+/// What the decoder is given.
+struct Coded {
+  Sequence<B> value;  ///< a sample of the posterior, quantized latents, or the latents themselves
+  Var<B, 0> loss;     ///< what a quantizer adds to the loss; empty otherwise
+};
+
 struct Autoencoder {
   Autoencoder(Context<B>& ctx, const ModelConfig& config);
 
   /// Waveforms whose lengths are multiples of `samples_per_latent`. `hidden`, if given, marks latent frames (N, T) that
   /// are replaced by a learned vector behind the stem, for the semantic objective.
   Latents encode(const Waveform<B>& x, const std::vector<char>* hidden = nullptr) const;
-  /// What the decoder is given: a sample of the posterior while "kl" trains, the latents themselves otherwise.
-  Sequence<B> bottleneck(const Latents& latents) const;
+  /// Samples the posterior of "kl" while it trains, quantizes for "rvq" and "fsq", and passes the latents on otherwise.
+  /// In training the codebooks of "rvq" follow what they are shown.
+  Coded bottleneck(const Latents& latents) const;
+  /// Bits per second of the codes; 0 for continuous latents.
+  double bitrate() const;
   Waveform<B> decode(const Sequence<B>& coded) const;
   /// What the latents of hidden frames are, guessed from the latents of a view with those frames hidden.
   Var<B, 3> predict(const Sequence<B>& latents) const;
@@ -38,6 +47,9 @@ struct Autoencoder {
     f("encoder", self.encoder);
     f("encoder_norm", self.encoder_norm);
     f("to_latent", self.to_latent);
+    f("rvq", self.rvq);
+    f("to_levels", self.to_levels);
+    f("from_levels", self.from_levels);
     f("predictor_in", self.predictor_in);
     f("predictor_out", self.predictor_out);
     f("from_latent", self.from_latent);
@@ -53,6 +65,9 @@ struct Autoencoder {
   std::vector<phonaut::ZipformerStack<B>> encoder;
   phonaut::BiasNorm<B> encoder_norm;
   phonaut::Linear<B> to_latent;  ///< two frames at 50 Hz -> one latent
+  std::optional<phonaut::ResidualQuantizer<B>> rvq;
+  std::optional<phonaut::FiniteScalarQuantizer<B>> fsq;  ///< nothing to train; around it:
+  std::optional<phonaut::Linear<B>> to_levels, from_levels;
   phonaut::Linear<B> predictor_in, predictor_out;
   phonaut::Linear<B> from_latent;
   std::vector<phonaut::ZipformerStack<B>> decoder;

@@ -28,7 +28,7 @@ Var<B, 0> MultiScaleMel::operator()(const Waveform<B>& got, const Waveform<B>& w
 double default_regulariser_weight(const std::string& bottleneck) {
   if (bottleneck == "sigreg") return 0.02;
   if (bottleneck == "kl") return 0.005;
-  return 0;
+  return bottleneck == "rvq" ? 1 : 0;
 }
 
 namespace {
@@ -75,7 +75,8 @@ Var<B, 0> masked_prediction(const Autoencoder& model, const Waveform<B>& x, cons
 Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x,
                     const TrainConfig& config, Terms& terms) {
   const Latents latents = model.encode(x);
-  const Var<B, 0> reconstruction = distance(model.decode(model.bottleneck(latents)), x);
+  const Coded coded = model.bottleneck(latents);
+  const Var<B, 0> reconstruction = distance(model.decode(coded.value), x);
   terms.reconstruction = item(reconstruction);
   Var<B, 0> loss = reconstruction;
 
@@ -84,6 +85,7 @@ Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, con
   Var<B, 0> regulariser;
   if (kind == "sigreg") regulariser = sigreg(latents.value, {.slices = config.slices});
   if (kind == "kl") regulariser = kl_loss(latents.value, latents.spread);
+  if (kind == "rvq") regulariser = coded.loss;
   if (regulariser) {
     terms.regulariser = item(regulariser);
     loss = loss + static_cast<float>(weight) * regulariser;

@@ -71,7 +71,7 @@ double mean_distance(Context<B>& ctx, const Autoencoder& model, const MultiScale
     const Waveform<B> x = to_waveform(ctx, batch->samples, batch->lengths, batch->time, model.config);
     double samples = 0;
     for (long i = 0; i < x.batch(); ++i) samples += static_cast<double>(x.length(i));
-    total += samples * item(distance(model.decode(model.bottleneck(model.encode(x))), x));
+    total += samples * item(distance(model.decode(model.bottleneck(model.encode(x)).value), x));
     weight += samples;
   }
   return total / std::max(1.0, weight);
