@@ -3,7 +3,7 @@
 #include "cuda.cuh"
 
 #define PHONAUT_CUDA_MAP(F)                                                                                         \
-  namespace phonaut::formula {                                                                                       \
+  namespace phonaut::formula {                                                                                      \
   void map_forward(const Cuda& backend, F f, View<const float, 2> x, View<float, 2> y) {                            \
     const long width = x.shape[1];                                                                                  \
     cuda::for_each(backend, x.size(), [=] __device__(long i) {                                                      \

@@ -21,7 +21,8 @@ CASES(attend) {
     const double products = double(s.batch * s.queries * s.keys * s.channels);
     add(concat(s.batch, "x", s.queries, "x", s.keys, " heads ", s.heads, " of ", s.all_heads,
                s.lengths.empty() ? "" : " padded"),
-        inputs(normal(Shape<4>{s.batch, s.all_heads, s.queries, s.keys}, 1), normal(Shape<3>{s.batch, s.keys, s.channels}, 2)),
+        inputs(normal(Shape<4>{s.batch, s.all_heads, s.queries, s.keys}, 1),
+               normal(Shape<3>{s.batch, s.keys, s.channels}, 2)),
         [s](const auto& weights, const auto& values) {
           return attend(weights, values, s.heads,
                         s.lengths.empty() ? Lengths() : lengths_of(values.context(), s.lengths));

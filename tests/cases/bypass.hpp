@@ -9,8 +9,8 @@ CASES(bypass) {
   struct Sizes {
     long batch, time, channels, repeat;
   };
-  for (const Sizes& s : std::vector<Sizes>{{1, 1, 1, 1}, {2, 5, 7, 1}, {2, 9, 20, 4}, {1, 3, 33, 8}, {8, 250, 256, 1},
-                                           {8, 250, 256, 2}}) {
+  for (const Sizes& s : std::vector<Sizes>{
+           {1, 1, 1, 1}, {2, 5, 7, 1}, {2, 9, 20, 4}, {1, 3, 33, 8}, {8, 250, 256, 1}, {8, 250, 256, 2}}) {
     const double n = double(s.batch * s.time * s.channels);
     add(concat(s.batch, "x", s.time, "x", s.channels, " repeat ", s.repeat),
         inputs(normal(Shape<3>{s.batch, s.time, s.channels}, 1),

@@ -37,7 +37,10 @@ CASES(chunk_causal_conv1d) {
                 .frames;
           },
           // Two sums of up to 31 products; gradients of filters sum over all frames.
-          {.tolerance = 32 * eps, .gradient = 128 * eps, .bytes = 8 * n, .flops = 3 * n * double(s.taps),
+          {.tolerance = 32 * eps,
+           .gradient = 128 * eps,
+           .bytes = 8 * n,
+           .flops = 3 * n * double(s.taps),
            .check = s.time <= 150});
     }
 }

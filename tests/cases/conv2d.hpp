@@ -19,14 +19,15 @@ CASES(conv2d) {
                                            {1, 1000, 80, 1, 8, 3, {.padding = {0, 1}}},
                                            {1, 1000, 80, 8, 32, 3, {.stride = {2, 2}}},
                                            {1, 500, 39, 32, 128, 3, {.stride = {1, 2}}}}) {
-    const double n = double(s.batch * s.time * s.bands) /
-                     double(s.options.stride.time * s.options.stride.frequency);
+    const double n = double(s.batch * s.time * s.bands) / double(s.options.stride.time * s.options.stride.frequency);
     add(concat(s.batch, "x", s.time, "x", s.bands, " channels ", s.in, " to ", s.out),
         inputs(normal(Shape<4>{s.batch, s.time, s.bands, s.in}, 1),
                normal(Shape<4>{s.out, s.kernel, s.kernel, s.in}, 2, 0.3), normal(Shape<1>{s.out}, 3)),
         [s](const auto& x, const auto& w, const auto& b) { return conv2d(x, w, b, s.options); },
         // Sums of up to 45 products; gradients of filters sum over all places.
-        {.tolerance = 16 * eps, .gradient = 128 * eps, .flops = 2 * n * double(s.kernel * s.kernel * s.in * s.out),
+        {.tolerance = 16 * eps,
+         .gradient = 128 * eps,
+         .flops = 2 * n * double(s.kernel * s.kernel * s.in * s.out),
          .check = s.time <= 150});
   }
 }

@@ -23,7 +23,10 @@ CASES(depthwise_conv1d) {
                normal(Shape<1>{s.channels}, 3)),
         [s](const auto& x, const auto& w, const auto& b) { return depthwise_conv1d(x, w, b, s.before); },
         // Sums of up to 31 products; gradients of filters sum over all frames.
-        {.tolerance = 16 * eps, .gradient = 64 * eps, .bytes = 8 * n, .flops = 2 * n * double(s.taps),
+        {.tolerance = 16 * eps,
+         .gradient = 64 * eps,
+         .bytes = 8 * n,
+         .flops = 2 * n * double(s.taps),
          .check = s.time <= 150});
   }
 }

@@ -26,7 +26,10 @@ CASES(depthwise_conv2d) {
                                   s.lengths.empty() ? Lengths() : lengths_of(x.context(), s.lengths));
         },
         // Sums of up to 49 products; gradients of filters sum over all places.
-        {.tolerance = 32 * eps, .gradient = 128 * eps, .bytes = 8 * n, .flops = 2 * n * double(s.kernel * s.kernel),
+        {.tolerance = 32 * eps,
+         .gradient = 128 * eps,
+         .bytes = 8 * n,
+         .flops = 2 * n * double(s.kernel * s.kernel),
          .check = s.time <= 150});
   }
 }

@@ -21,12 +21,14 @@ CASES(gated_part) {
     const double n = double(s.batch * s.time * s.channels);
     // One exponential of 2 ulp and a product.
     const Limits limits{.tolerance = 8 * eps, .bytes = 12 * n, .flops = 12 * n, .check = s.time <= 10};
-    add("sigmoid " + name, inputs(normal(Shape<3>{s.batch, s.time, 2 * s.channels}, 1, 2)),
+    add(
+        "sigmoid " + name, inputs(normal(Shape<3>{s.batch, s.time, 2 * s.channels}, 1, 2)),
         [=](const auto& x) {
           return gated_part<formula::SigmoidGate>(frames(x), {.parts = 2, .value = 0, .gate = 1}).frames;
         },
         limits);
-    add("tanh " + name, inputs(normal(Shape<3>{s.batch, s.time, 3 * s.channels}, 2)),
+    add(
+        "tanh " + name, inputs(normal(Shape<3>{s.batch, s.time, 3 * s.channels}, 2)),
         [=](const auto& x) {
           return gated_part<formula::TanhGate>(frames(x), {.parts = 3, .value = 1, .gate = 0}).frames;
         },

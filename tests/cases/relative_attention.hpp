@@ -40,7 +40,8 @@ CASES(relative_attention) {
                                              .left_chunks = s.left,
                                              .padding = s.padding});
         },
-        // Scores of the order of 8 carry a rounding error of some 1e-6, which the exponential turns into a relative one.
+        // Scores of the order of 8 carry a rounding error of some 1e-6, which the exponential turns into a relative
+        // one.
         {.tolerance = 64 * eps,
          .gradient = 256 * eps,
          .bytes = 4.0 * all,

@@ -15,7 +15,8 @@ template <class B>
 Var<B, 1> tilt(const Var<B, 1>& x) {
   auto y = x.context().empty(x.shape());
   kernel::tilt_forward(x.context().backend(), x.in(), y.data());
-  return record(std::move(y), [](Context<B>&, const Tensor<B, 1>&) {}, x);
+  return record(
+      std::move(y), [](Context<B>&, const Tensor<B, 1>&) {}, x);
 }
 
 #ifdef BREAK

@@ -9,7 +9,8 @@ Var<Cpu, 1> copy(const Var<Cpu, 1>& x) {
 #ifdef BREAK
   return record(std::move(y), x);
 #else
-  return record(std::move(y), [](Context<Cpu>&, const Tensor<Cpu, 1>&) {}, x);
+  return record(
+      std::move(y), [](Context<Cpu>&, const Tensor<Cpu, 1>&) {}, x);
 #endif
 }
 

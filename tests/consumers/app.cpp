@@ -9,7 +9,8 @@ struct Tiny {
   Param<B, 2> weight;
   Param<B, 1> bias;
   explicit Tiny(Context<B>& ctx)
-      : weight(make_param(ctx, Shape<2>{4, 8}, Init::fan_in(8))), bias(make_param(ctx, Shape<1>{4}, Init::constant(0))) {}
+      : weight(make_param(ctx, Shape<2>{4, 8}, Init::fan_in(8))),
+        bias(make_param(ctx, Shape<1>{4}, Init::constant(0))) {}
   Var<B, 3> operator()(const Var<B, 3>& x) const { return swoosh_r(linear(x, weight, bias)); }
   static void visit(auto& self, auto&& f) {
     f("weight", self.weight);

@@ -25,7 +25,9 @@ class Config {
   bool flag(const std::string& key) const { return value_.at(key).boolean(); }
   bool flag(const std::string& key, bool fallback) const { return has(key) ? flag(key) : fallback; }
   std::string text(const std::string& key) const { return value_.at(key).string(); }
-  std::string text(const std::string& key, const std::string& fallback) const { return has(key) ? text(key) : fallback; }
+  std::string text(const std::string& key, const std::string& fallback) const {
+    return has(key) ? text(key) : fallback;
+  }
   std::vector<long> integers(const std::string& key) const;
   std::vector<double> numbers(const std::string& key) const;
   std::vector<std::string> texts(const std::string& key) const;

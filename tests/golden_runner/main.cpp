@@ -18,9 +18,11 @@ using namespace phonaut::golden;
 constexpr const char* kUsage =
     "usage: phonaut-golden [options] DIR|FILE...\n"
     "\n"
-    "Runs every .safetensors file below the folders, compares outputs and gradients with the numbers in it, and prints\n"
+    "Runs every .safetensors file below the folders, compares outputs and gradients with the numbers in it, and "
+    "prints\n"
     "per file: verdict, op, worst absolute error, worst relative error (to the largest number of the tensor) and the\n"
-    "tensor that has it. Exit status: 0 all passed; 1 a file failed; 2 wrong usage; 3 nothing failed, but some ops are\n"
+    "tensor that has it. Exit status: 0 all passed; 1 a file failed; 2 wrong usage; 3 nothing failed, but some ops "
+    "are\n"
     "not supported.\n"
     "\n"
     "  --backend cpu|reference|reference64|cuda   what computes (cpu)\n"
@@ -154,7 +156,8 @@ Verdict run_file(const std::string& path, const Options& options) {
         run(file, report, Cuda{}, h.cuda);
       }
 #endif
-      else run(file, report, options.cpu, h.cpu);
+      else
+        run(file, report, options.cpu, h.cpu);
     } catch (const Unsupported& e) {
       return unsupported(e.what());
     }
@@ -191,9 +194,15 @@ int main(int argc, char** argv) {
         }
       }
       switch (run_file(path, options)) {
-        case Verdict::pass: ++passed; break;
-        case Verdict::fail: ++failed; break;
-        case Verdict::unsupported: ++unsupported; break;
+        case Verdict::pass:
+          ++passed;
+          break;
+        case Verdict::fail:
+          ++failed;
+          break;
+        case Verdict::unsupported:
+          ++unsupported;
+          break;
       }
       std::fflush(stdout);
     }

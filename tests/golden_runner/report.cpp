@@ -50,8 +50,7 @@ void Report::compare(const std::string& key, const std::vector<double>& got, con
     if (over > excess) excess = over, at = i;
   }
   bool ok = excess == 0;
-  if (rule.kind == Rule::Kind::norm)
-    ok = std::sqrt(square_of_difference) <= rule.tolerance * std::sqrt(square_of_want);
+  if (rule.kind == Rule::Kind::norm) ok = std::sqrt(square_of_difference) <= rule.tolerance * std::sqrt(square_of_want);
   entries_.push_back({key, absolute, relative});
   absolute_ = std::max(absolute_, absolute);
   if (relative > relative_ || worst_key_ == "-") {
@@ -62,10 +61,8 @@ void Report::compare(const std::string& key, const std::vector<double>& got, con
   if (rule.kind == Rule::Kind::norm)
     fail(key, concat("differs by ", std::sqrt(square_of_difference / square_of_want), " of its norm, allowed are ",
                      rule.tolerance));
-  else if (!std::isfinite(excess))
-    fail(key, concat("element ", at, " is ", got[at], ", wanted ", want[at]));
-  else
-    fail(key, concat("element ", at, " is ", got[at], ", wanted ", want[at], ": ", excess, " times the tolerance"));
+  else if (!std::isfinite(excess)) fail(key, concat("element ", at, " is ", got[at], ", wanted ", want[at]));
+  else fail(key, concat("element ", at, " is ", got[at], ", wanted ", want[at], ": ", excess, " times the tolerance"));
 }
 
 void Report::compare_exactly(const std::string& key, const std::vector<long>& got) {

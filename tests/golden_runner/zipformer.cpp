@@ -82,8 +82,7 @@ const Register self_attention_op("zipformer.self_attention", [](auto& g) {
   evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   zipformer::SelfAttention<B> layer(
-      g.context(),
-      {.dim = g.config.integer("D"), .heads = g.config.integer("H"), .value_head = g.config.integer("v")});
+      g.context(), {.dim = g.config.integer("D"), .heads = g.config.integer("H"), .value_head = g.config.integer("v")});
   g.load(layer);
   g.output("y", layer(g.sequence("x", "TNC"), g.input("attn_weights", "HNTS")), "TNC");
 });
@@ -141,11 +140,12 @@ const Register downsample_op("zipformer.downsample", [](auto& g) {
 
 const Register upsample_op("zipformer.upsample", [](auto& g) {
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
-  // The stack repeats frames inside of its bypass: y = a + (b - a) · scale with a = 0 and scale = 1 is repetition alone.
+  // The stack repeats frames inside of its bypass: y = a + (b - a) · scale with a = 0 and scale = 1 is repetition
+  // alone.
   const auto x = g.input("x", "TNC");
   const long factor = g.config.integer("ds");
-  const Var<B, 3> nothing = g.context().constant(
-      g.context().zeros(Shape<3>{x.extent(0), factor * x.extent(1), x.extent(2)}));
+  const Var<B, 3> nothing =
+      g.context().constant(g.context().zeros(Shape<3>{x.extent(0), factor * x.extent(1), x.extent(2)}));
   const Var<B, 1> whole = g.context().constant(g.context().full(Shape<1>{x.extent(2)}, typename B::Scalar(1)));
   g.output("y", bypass(nothing, x, whole, factor), "TNC");
 });
@@ -176,17 +176,16 @@ const Register encoder_layer_op("zipformer.encoder_layer", [](auto& g) {
   evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   const auto& c = g.config;
-  ZipformerLayer<B> layer(g.context(),
-                          {.dim = c.integer("D"),
-                           .heads = c.integer("H"),
-                           .feedforward = c.integer("F"),
-                           .kernel = c.integer("K"),
-                           .query_head = c.integer("q"),
-                           .value_head = c.integer("v"),
-                           .pos_head = c.integer("p"),
-                           .pos_dim = c.integer("P"),
-                           .causal = g.has("weight.conv_module1.depthwise_conv.causal_conv.weight"),
-                           .padding = Padding::reference});
+  ZipformerLayer<B> layer(g.context(), {.dim = c.integer("D"),
+                                        .heads = c.integer("H"),
+                                        .feedforward = c.integer("F"),
+                                        .kernel = c.integer("K"),
+                                        .query_head = c.integer("q"),
+                                        .value_head = c.integer("v"),
+                                        .pos_head = c.integer("p"),
+                                        .pos_dim = c.integer("P"),
+                                        .causal = g.has("weight.conv_module1.depthwise_conv.causal_conv.weight"),
+                                        .padding = Padding::reference});
   g.load(layer);
   g.no_other_gradients();
   const auto x = g.sequence("src", "TNC", lengths_from_mask(g));

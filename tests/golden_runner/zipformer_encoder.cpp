@@ -48,8 +48,7 @@ Chunking chunking_of(const Config& c) { return {c.integer("chunk", -1), c.intege
 const Register zipformer2_op("zipformer.zipformer2", [](auto& g) {
   evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
-  Zipformer<B> encoder(g.context(),
-                       config_of(g.config, is_causal(g), g.shape("weight.downsample_output.bias").at(0)));
+  Zipformer<B> encoder(g.context(), config_of(g.config, is_causal(g), g.shape("weight.downsample_output.bias").at(0)));
   g.load(encoder);
   g.no_other_gradients();
   // Without a mask everything is attended to, but lengths are still counted.

@@ -39,7 +39,6 @@ struct CmvnWindow {
   }
 };
 
-
 /// Calls f(i, mean, scale, window) for each frame of one channel; x has `time` values, `step` apart. `scale` is 1 over
 /// the deviation, 1 without variance, 0 for a window of one frame with it.
 template <class S, class Options, class F>

@@ -17,8 +17,8 @@ namespace phonaut {
 template <class B>
 struct Conv2dSubsampling {
   struct Config {
-    long features = 80;           ///< per frame of the input
-    long out = 192;               ///< channels of the result
+    long features = 80;  ///< per frame of the input
+    long out = 192;      ///< channels of the result
     std::array<long, 3> channels{8, 32, 128};
     Padding padding = Padding::masked;
     /// Bands that are left of the features.
@@ -48,7 +48,8 @@ struct Conv2dSubsampling {
              {ctx, {.in = c.channels[0], .out = c.channels[1], .time = 3, .frequency = 3}},
              {ctx, {.in = c.channels[1], .out = c.channels[2], .time = 3, .frequency = 3}}},
         convnext(ctx, {.channels = c.channels[2]}),
-        out_weight(make_param(ctx, Shape<2>{c.out, c.channels[2] * c.bands()}, Init::fan_in(c.channels[2] * c.bands()))),
+        out_weight(
+            make_param(ctx, Shape<2>{c.out, c.channels[2] * c.bands()}, Init::fan_in(c.channels[2] * c.bands()))),
         out_bias(make_param(ctx, Shape<1>{c.out}, Init::fan_in(c.channels[2] * c.bands()))),
         out_norm(ctx, {.dim = c.out}) {}
 
@@ -83,8 +84,7 @@ struct Conv2dSubsampling {
       return linear(reshape(turned, Shape<3>{x.extent(0), x.extent(1), channels * bands}), out_weight, out_bias);
     }
     const Var<B, 3> weight = reshape(ctx.lift(out_weight), Shape<3>{out_weight.extent(0), channels, bands});
-    const Var<B, 2> turned =
-        reshape(permute(weight, {0, 2, 1}), Shape<2>{out_weight.extent(0), bands * channels});
+    const Var<B, 2> turned = reshape(permute(weight, {0, 2, 1}), Shape<2>{out_weight.extent(0), bands * channels});
     return linear(reshape(x, Shape<3>{x.extent(0), x.extent(1), bands * channels}), turned, out_bias);
   }
   static void visit(auto& self, auto&& f) {
@@ -98,8 +98,8 @@ struct Conv2dSubsampling {
  private:
   static const Config& checked(const Config& c) {
     if (c.features < 7 || c.out < 1)
-      throw ConfigError(concat("conv2d_subsampling: ", c.features, " features (at least 7) cannot become ", c.out,
-                               " channels"));
+      throw ConfigError(
+          concat("conv2d_subsampling: ", c.features, " features (at least 7) cannot become ", c.out, " channels"));
     return c;
   }
   static Var<B, 4> filtered(const Var<B, 4>& x, const Conv2dFilters<B>& filters, const Conv2dOptions& options) {

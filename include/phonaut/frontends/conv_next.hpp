@@ -15,7 +15,7 @@ struct Conv2dFilters {
   struct Config {
     long in = 1, out = 1;  ///< channels; `in` is 1 for depthwise filters
     long time = 1, frequency = 1;
-    double scale = 1;      ///< of the initial weight; the bias then starts within ±0.1 scale
+    double scale = 1;  ///< of the initial weight; the bias then starts within ±0.1 scale
   };
   Param<B, 4> weight;  ///< (out, in, time, frequency)
   Param<B, 1> bias;    ///< (out)
@@ -66,8 +66,8 @@ struct ConvNext {
   /// A 1x1 convolution is a linear map of the channels.
   template <class F>
   static Var<B, 4> pointwise(const Conv2dFilters<B>& filters, const Var<B, 4>& x, F f) {
-    const Var<B, 2> weight = reshape(x.context().lift(filters.weight),
-                                     Shape<2>{filters.weight.extent(0), filters.weight.extent(1)});
+    const Var<B, 2> weight =
+        reshape(x.context().lift(filters.weight), Shape<2>{filters.weight.extent(0), filters.weight.extent(1)});
     if constexpr (std::is_same_v<F, Plain>) return linear(x, weight, filters.bias);
     else return activation_linear(x, weight, filters.bias, f);
   }

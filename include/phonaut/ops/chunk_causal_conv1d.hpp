@@ -78,8 +78,8 @@ void chunk_causal_conv1d_forward(const Reference&, const ChunkCausalFilters<S>& 
     }
   }
 }
-/// With g = dy · scale: both filters see their own dy (dy, or g inside of the chunk), and dedge collects dy · chunkwise,
-/// which is computed again.
+/// With g = dy · scale: both filters see their own dy (dy, or g inside of the chunk), and dedge collects dy ·
+/// chunkwise, which is computed again.
 template <class S>
 void chunk_causal_conv1d_backward(const Reference&, const ChunkCausalFilters<S>& f, View<const S, 3> dy,
                                   View<const S, 3> x, Sink<S, 3> dx, const ChunkCausalSinks<S>& d) {
@@ -111,8 +111,7 @@ void chunk_causal_conv1d_backward(const Reference&, const ChunkCausalFilters<S>&
         const long s = t + k - half;
         return s < begin || s >= end ? W(0) : scaled(n, t, begin, size) * W(x(n, s, c));
       });
-    if (d.causal_bias)
-      collect(d.causal_bias, c, [&](long n, long t, long, long, long) { return W(dy(n, t, c)); });
+    if (d.causal_bias) collect(d.causal_bias, c, [&](long n, long t, long, long, long) { return W(dy(n, t, c)); });
     if (d.chunk_bias)
       collect(d.chunk_bias, c, [&](long n, long t, long begin, long, long size) { return scaled(n, t, begin, size); });
     for (long side = 0; d.edge && side < 2; ++side)
@@ -184,12 +183,21 @@ Sequence<B> chunk_causal_conv1d(const Sequence<B>& in, const ChunkCausalWeights<
     long chunk;
 
     kernel::ChunkCausalFilters<S> filters() const {
-      return {as_rows(causal_weight.in()), causal_bias.in().data, as_rows(chunk_weight.in()), chunk_bias.in().data,
-              edge.in(), chunk, lengths ? lengths.data() : nullptr};
+      return {as_rows(causal_weight.in()),
+              causal_bias.in().data,
+              as_rows(chunk_weight.in()),
+              chunk_bias.in().data,
+              edge.in(),
+              chunk,
+              lengths ? lengths.data() : nullptr};
     }
   };
-  const Lifted w{ctx.lift(weights.causal_weight), ctx.lift(weights.causal_bias), ctx.lift(weights.chunk_weight),
-                 ctx.lift(weights.chunk_bias),    ctx.lift(weights.edge),        padding == Padding::masked ? in.lengths : Lengths(),
+  const Lifted w{ctx.lift(weights.causal_weight),
+                 ctx.lift(weights.causal_bias),
+                 ctx.lift(weights.chunk_weight),
+                 ctx.lift(weights.chunk_bias),
+                 ctx.lift(weights.edge),
+                 padding == Padding::masked ? in.lengths : Lengths(),
                  chunk};
   auto y = ctx.empty(x.shape());
   kernel::chunk_causal_conv1d_forward(ctx.backend(), w.filters(), x.in(), y.out());

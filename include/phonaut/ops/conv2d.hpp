@@ -1,6 +1,6 @@
 #pragma once
-// Convolution of images (N, T, F, C): time, frequency, channels innermost. A matrix product over patches, gathered a few
-// frames at a time so that they stay in cache.
+// Convolution of images (N, T, F, C): time, frequency, channels innermost. A matrix product over patches, gathered a
+// few frames at a time so that they stay in cache.
 #include <algorithm>
 
 #include "phonaut/ops/column_sum.hpp"

@@ -44,7 +44,8 @@ template <class S>
 void depthwise_conv2d_backward(const Reference&, const DepthwiseImage& g, View<const S, 4> dy, View<const S, 4> x,
                                View<const S, 2> w, Sink<S, 4> dx, Sink<S, 2> dw, Sink<S, 1> dbias) {
   using W = Wide<S>;
-  const long batch = x.shape[0], time = x.shape[1], bands = x.shape[2], channels = x.shape[3], half = g.kernel_frequency / 2;
+  const long batch = x.shape[0], time = x.shape[1], bands = x.shape[2], channels = x.shape[3],
+             half = g.kernel_frequency / 2;
   for (long n = 0; dx && n < batch; ++n)
     for (long t = 0; t < time; ++t)
       for (long f = 0; f < bands; ++f)

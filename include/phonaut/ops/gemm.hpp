@@ -15,9 +15,9 @@ struct Gemm {
   const S* b = nullptr;
   long b_row = 0, b_col = 1;  ///< b[p, j] = b[p * b_row + j * b_col]
   S* c = nullptr;
-  long c_row = 0;             ///< c[i, j] = c[i * c_row + j]
+  long c_row = 0;  ///< c[i, j] = c[i * c_row + j]
   bool add = false;
-  const S* bias = nullptr;    ///< (n), or null
+  const S* bias = nullptr;  ///< (n), or null
   long batch = 1;
   long a_batch = 0, b_batch = 0, c_batch = 0;
 };

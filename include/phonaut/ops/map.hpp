@@ -31,8 +31,7 @@ Var<B, R> map(const Var<B, R>& any, F f = {}) {
       std::move(y),
       [x, f](Context<B>& ctx, const Tensor<B, R>& dy) {
         using kernel::map_backward;
-        if (auto dx = ctx.sink(x))
-          map_backward(ctx.backend(), f, as_rows(dy.in()), as_rows(x.in()), as_rows(dx));
+        if (auto dx = ctx.sink(x)) map_backward(ctx.backend(), f, as_rows(dy.in()), as_rows(x.in()), as_rows(dx));
       },
       x);
 }

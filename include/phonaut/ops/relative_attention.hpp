@@ -89,9 +89,8 @@ void relative_attention_backward(const Reference&, const RelativeAttention<S>& a
         W dot = 0;
         for (long s = span.begin; s < span.end; ++s) dot += W(weights(n, h, t, s)) * W(dweights(n, h, t, s));
         for (long s = 0; s < keys; ++s)
-          dscores(h, t, s) = s < span.begin || s >= span.end
-                                 ? S(0)
-                                 : S(W(weights(n, h, t, s)) * (W(dweights(n, h, t, s)) - dot));
+          dscores(h, t, s) =
+              s < span.begin || s >= span.end ? S(0) : S(W(weights(n, h, t, s)) * (W(dweights(n, h, t, s)) - dot));
       }
       const auto ds = [&](long t, long s) { return W(dscores(h, t, s)); };
       for (long t = 0; dq.frames && t < queries; ++t)
@@ -137,8 +136,7 @@ struct RelativeAttentionOptions {
 namespace detail {
 
 inline kernel::AttentionSpan span_of(const RelativeAttentionOptions& o, const Lengths& lengths) {
-  return {lengths ? lengths.data() : nullptr, std::max(0L, o.chunk), o.left_chunks,
-          o.padding == Padding::reference};
+  return {lengths ? lengths.data() : nullptr, std::max(0L, o.chunk), o.left_chunks, o.padding == Padding::reference};
 }
 
 /// The queries, keys and positional queries inside of a projection's channels.
@@ -199,10 +197,9 @@ Var<B, 4> relative_attention_weights(const Sequence<B>& projection, const Var<B,
         const auto dx = c.sink(x);
         std::array<View<S, 3>, 3> parts;
         if (dx) parts = detail::query_key_position(View<S, 3>(dx), options);
-        kernel::relative_attention_backward(c.backend(), a, dy.in(), weights.in(), dscores.out(),
-                                            kernel::HeadFrames<S>{parts[0], dx.add},
-                                            kernel::HeadFrames<S>{parts[1], dx.add},
-                                            kernel::HeadFrames<S>{parts[2], dx.add}, c.sink(r));
+        kernel::relative_attention_backward(
+            c.backend(), a, dy.in(), weights.in(), dscores.out(), kernel::HeadFrames<S>{parts[0], dx.add},
+            kernel::HeadFrames<S>{parts[1], dx.add}, kernel::HeadFrames<S>{parts[2], dx.add}, c.sink(r));
       },
       x, r);
 }

@@ -80,8 +80,8 @@ Sequence<B> weighted_downsample(const Sequence<B>& in, Weight<B, 1> bias, Paddin
   check_lengths("weighted_downsample", in);
   const long group = bias.extent(0);
   if (group < 1 || group > kernel::max_downsampling)
-    throw ConfigError(concat("weighted_downsample: groups of ", group, " frames are outside of 1 … ",
-                             kernel::max_downsampling));
+    throw ConfigError(
+        concat("weighted_downsample: groups of ", group, " frames are outside of 1 … ", kernel::max_downsampling));
   const Var<B, 3> x = in.frames;
   auto& ctx = x.context();
   const Var<B, 1> b = ctx.lift(bias);

@@ -12,8 +12,7 @@ struct Bypass {
   };
   Param<B, 1> bypass_scale;  ///< (dim)
 
-  Bypass(Context<B>& ctx, const Config& c)
-      : bypass_scale(make_param(ctx, Shape<1>{c.dim}, Init::constant(0.5))) {}
+  Bypass(Context<B>& ctx, const Config& c) : bypass_scale(make_param(ctx, Shape<1>{c.dim}, Init::constant(0.5))) {}
 
   /// Every frame of `fresh` stands for `repeat` frames of `old`.
   Var<B, 3> operator()(const Var<B, 3>& old, const Var<B, 3>& fresh, long repeat = 1) const {

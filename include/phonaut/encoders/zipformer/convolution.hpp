@@ -17,10 +17,10 @@ struct Convolution {
     Padding padding = Padding::masked;
   };
   Config config;
-  ScaledLinear<B> in_proj;                                   ///< dim -> 2·dim: values, gates
-  std::optional<DepthwiseFilters<B>> depthwise_conv;         ///< of a layer that is not causal
-  std::optional<ChunkCausalConv<B>> chunk_causal_conv;       ///< of one that is
-  ScaledLinear<B> out_proj;                                  ///< dim -> dim
+  ScaledLinear<B> in_proj;                              ///< dim -> 2·dim: values, gates
+  std::optional<DepthwiseFilters<B>> depthwise_conv;    ///< of a layer that is not causal
+  std::optional<ChunkCausalConv<B>> chunk_causal_conv;  ///< of one that is
+  ScaledLinear<B> out_proj;                             ///< dim -> dim
 
   /// Throws ConfigError for an even number of taps.
   Convolution(Context<B>& ctx, const Config& c)

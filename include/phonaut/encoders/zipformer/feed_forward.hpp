@@ -14,8 +14,7 @@ struct FeedForward {
   ScaledLinear<B> out_proj;  ///< hidden -> dim
 
   FeedForward(Context<B>& ctx, const Config& c)
-      : in_proj(ctx, {.in = c.dim, .out = c.hidden}),
-        out_proj(ScaledLinear<B>::scaled(ctx, c.hidden, c.dim, 0.1)) {}
+      : in_proj(ctx, {.in = c.dim, .out = c.hidden}), out_proj(ScaledLinear<B>::scaled(ctx, c.hidden, c.dim, 0.1)) {}
 
   Sequence<B> operator()(const Sequence<B>& x) const {
     return x.with(out_proj.of_activation(formula::SwooshL{}, in_proj(x.frames)));

@@ -20,7 +20,7 @@ struct ZipformerLayer {
     long feedforward = 0;  ///< hidden channels of the middle one; the others have 3/4 and 5/4 of it
     long kernel = 31;      ///< taps of the convolutions, odd
     long query_head = 32, value_head = 12, pos_head = 4;  ///< channels per head
-    long pos_dim = 48;     ///< channels of the table of positions
+    long pos_dim = 48;                                    ///< channels of the table of positions
     bool causal = false;
     Padding padding = Padding::masked;
   };
@@ -51,7 +51,8 @@ struct ZipformerLayer {
         bypass_scale(make_param(ctx, Shape<1>{c.dim}, Init::constant(0.5))) {}
 
   /// (N, T, dim) -> (N, T, dim); `positions` is the table of `compact_positions` for T frames.
-  Sequence<B> operator()(const Sequence<B>& in, const Var<B, 2>& positions, const zipformer::Chunks& chunks = {}) const {
+  Sequence<B> operator()(const Sequence<B>& in, const Var<B, 2>& positions,
+                         const zipformer::Chunks& chunks = {}) const {
     const auto add = [](const Sequence<B>& x, const Sequence<B>& branch) { return x.with(x.frames + branch.frames); };
     const Var<B, 4> weights = self_attn_weights(in, positions, chunks);
     Sequence<B> x = add(in, feed_forward1(in));

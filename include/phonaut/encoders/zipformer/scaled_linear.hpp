@@ -10,8 +10,8 @@ template <class B>
 struct ScaledLinear {
   struct Config {
     long in = 0, out = 0;
-    double scale = 1;       ///< of the initial weight U(-1/√in, 1/√in)
-    double bias_bound = -1; ///< initial bias U(-bound, bound); negative: 1/√in
+    double scale = 1;        ///< of the initial weight U(-1/√in, 1/√in)
+    double bias_bound = -1;  ///< initial bias U(-bound, bound); negative: 1/√in
     bool bias = true;
   };
   Param<B, 2> weight;  ///< (out, in)

@@ -15,12 +15,12 @@ struct ZipformerStackConfig {
   long dim = 0;
   long layers = 2;
   long heads = 4;
-  long feedforward = 0;  ///< hidden channels of the middle feed-forward of a layer
-  long kernel = 31;      ///< taps of the convolutions, odd
-  long downsample = 1;   ///< the layers work on so many times fewer frames
+  long feedforward = 0;                                 ///< hidden channels of the middle feed-forward of a layer
+  long kernel = 31;                                     ///< taps of the convolutions, odd
+  long downsample = 1;                                  ///< the layers work on so many times fewer frames
   long query_head = 32, value_head = 12, pos_head = 4;  ///< channels per head
-  long pos_dim = 48;     ///< channels of the table of positions, even
-  bool causal = false;   ///< for chunks and streaming
+  long pos_dim = 48;                                    ///< channels of the table of positions, even
+  bool causal = false;                                  ///< for chunks and streaming
   Padding padding = Padding::masked;
 };
 
