@@ -26,10 +26,10 @@ struct TrainStep {
 
 /// Turns losses into updates:
 ///
-///   Trainer trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = WarmupCosine{...}, .clip = 5});
-///   while (trainer.step_count() < steps) {
-///     const TrainStep done = trainer.step(model.loss(...));
-///
+/// ```
+/// Trainer trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = WarmupCosine{...}, .clip = 5});
+/// while (trainer.step_count() < steps) const TrainStep done = trainer.step(model.loss(...));
+/// ```
 /// Gradients of `accumulate` losses are averaged. An update whose loss or gradients are not finite is left out and
 /// counted. `checkpoint` covers the optimiser, the context's step and random numbers, and the counts: with the model
 /// and the data loader, that is all that a run needs to go on bit for bit.

@@ -3,7 +3,7 @@
 #include "phonaut/core/view.hpp"
 
 /// Right behind formula F, in its namespace: declares that F has kernels of its own on Cpu (one line in
-/// kernels/cpu/<op>.cpp) and on Cuda (one line in kernels/cuda/<op>.cu). A formula without this line still runs on Cpu,
+/// kernels/cpu/NAME.cpp) and on Cuda (one line in kernels/cuda/NAME.cu). A formula without this line still runs on Cpu,
 /// by the reference loop. The kernels stand beside F, so that map() finds them through its argument.
 #define PHONAUT_MAP_KERNELS(F)                                                                                \
   void map_forward(const Cpu& cpu, F f, View<const float, 2> x, View<float, 2> y);                            \

@@ -13,7 +13,7 @@ struct Slopes {
 }  // namespace phonaut::formula
 
 /// Right behind formula F of two values, in namespace phonaut::formula: declares that F has kernels of its own on Cpu
-/// (one line in kernels/cpu/<op>.cpp). A formula without this line still runs on Cpu, by the loops of ops/pair.hpp.
+/// (one line in kernels/cpu/NAME.cpp). A formula without this line still runs on Cpu, by the loops of ops/pair.hpp.
 #define PHONAUT_PAIR_KERNELS(F)                                                                                     \
   void pair_sum(const Cpu& cpu, F f, double scale, View<const float, 2> x, View<const float, 2> y, float* out);     \
   void pair_columns(const Cpu& cpu, F f, double scale, View<const float, 2> x, View<const float, 2> y, float* out); \
