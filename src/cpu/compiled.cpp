@@ -1,0 +1,3 @@
+// The definitions behind include/phonaut/compiled.hpp.
+#define PHONAUT_COMPILED template
+#include "phonaut/compiled.hpp"
