@@ -62,6 +62,18 @@ Corpus load_corpus(const std::string& data) {
   return corpus;
 }
 
+DataLoader in_order(const std::vector<Utterance>& utterances, int rate) {
+  return DataLoader(utterances, {.rate = rate,
+                                 .min_seconds = 0.14,  // as in training
+                                 .max_seconds = 3600,
+                                 .cut_seconds = 8,
+                                 .random_cuts = false,
+                                 .batch_seconds = 16,
+                                 .shuffle = false,
+                                 .epochs = 1,
+                                 .prefetch = 0});
+}
+
 Waveform<B> to_waveform(Context<B>& ctx, const std::vector<float>& samples, const std::vector<long>& lengths, long time,
                         const ModelConfig& config) {
   const long unit = config.samples_per_latent(), n = static_cast<long>(lengths.size());

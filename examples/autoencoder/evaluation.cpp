@@ -19,19 +19,6 @@ namespace {
 constexpr size_t kMostFrames = 20000;  ///< for spectrum and moments
 constexpr size_t kListening = 6;
 
-/// Recordings in order, whole, in batches.
-DataLoader in_order(const std::vector<Utterance>& utterances, int rate) {
-  return DataLoader(utterances, {.rate = rate,
-                                 .min_seconds = 0.14,
-                                 .max_seconds = 3600,
-                                 .cut_seconds = 8,
-                                 .random_cuts = false,
-                                 .batch_seconds = 16,
-                                 .shuffle = false,
-                                 .epochs = 1,
-                                 .prefetch = 0});
-}
-
 /// The recordings that people listen to: different classes if there are any, spread over the list.
 std::vector<Utterance> to_listen(const std::vector<Utterance>& test) {
   std::vector<Utterance> chosen;
@@ -43,6 +30,26 @@ std::vector<Utterance> to_listen(const std::vector<Utterance>& test) {
     chosen.push_back(test[i * test.size() / std::min(kListening, test.size())]);
   }
   return chosen;
+}
+
+/// Share of the codebooks' entries that occur in these recordings, mean over codebooks.
+double codebook_usage(Context<B>& ctx, const Autoencoder& model, const std::vector<Utterance>& utterances) {
+  ctx.infer();
+  std::vector<std::vector<long>> counts;
+  DataLoader loader = in_order(utterances, model.config.rate);
+  while (const auto batch = loader.next()) {
+    const Codes<B> codes =
+        model.codes(model.encode(to_waveform(ctx, batch->samples, batch->lengths, batch->time, model.config)).value);
+    counts.resize(static_cast<size_t>(codes.extent(2)), std::vector<long>(static_cast<size_t>(model.entries()), 0));
+    for (size_t level = 0; level < counts.size(); ++level) {
+      const CodeUsage usage = code_usage(ctx, codes, static_cast<long>(level), model.entries());
+      for (size_t i = 0; i < usage.histogram.size(); ++i) counts[level][i] += usage.histogram[i];
+    }
+  }
+  double total = 0;
+  for (auto& histogram : counts)
+    total += usage_of(std::move(histogram)).coverage() / static_cast<double>(counts.size());
+  return total;
 }
 
 /// Log-mel frames of one signal, on the host.
@@ -111,9 +118,13 @@ Run evaluate(Context<B>& ctx, Trained& trained, const Corpus& corpus, const fs::
           .histogram_density = {},
           .examples = {}};
   const MultiScaleMel distance(ctx, model.config.rate);
+  const LogSpectralDistance spectral(model.config.rate);
   run.metrics["mel_distance"] = mean_distance(ctx, model, distance, test);
-
-  if (model.bitrate() > 0) run.metrics["bitrate"] = model.bitrate();
+  run.metrics["log_spectral_distance"] = mean_distance(ctx, model, spectral, test);
+  if (model.bitrate() > 0) {
+    run.metrics["bitrate"] = model.bitrate();
+    run.metrics["codebook_usage"] = 100 * codebook_usage(ctx, model, test);
+  }
 
   // What the latents know. The test split has other speakers where the data allows it, so classes are asked there, and
   // speakers within the training speakers' other recordings.
@@ -200,36 +211,4 @@ Run evaluate(Context<B>& ctx, Trained& trained, const Corpus& corpus, const fs::
   }
   if (heard > 0) run.metrics["si_sdr"] = sdr / static_cast<double>(heard);
   return run;
-}
-
-json trivial_baseline(Context<B>& ctx, const ModelConfig& config, const Corpus& corpus) {
-  ctx.infer();
-  const MultiScaleMel distance(ctx, config.rate);
-  double total = 0;
-  for (const auto& mel : distance.scales()) {
-    // The mean frame of training, then how far test frames are from it.
-    const long bands = mel.config.bands;
-    std::vector<double> mean(static_cast<size_t>(bands), 0);
-    double count = 0, far = 0, seen = 0;
-    for (const bool testing : {false, true}) {
-      DataLoader loader = in_order(corpus.split(testing ? "test" : "train"), config.rate);
-      while (const auto batch = loader.next()) {
-        const Sequence<B> y = mel(to_waveform(ctx, batch->samples, batch->lengths, batch->time, config));
-        const std::vector<float> values = values_of(y.frames);
-        for (long n = 0; n < y.batch(); ++n)
-          for (long t = 0; t < y.length(n); ++t) {
-            const float* row = values.data() + (n * y.time() + t) * bands;
-            for (long b = 0; b < bands; ++b) {
-              if (testing) far += std::fabs(row[b] - mean[static_cast<size_t>(b)]);
-              else mean[static_cast<size_t>(b)] += row[b];
-            }
-            (testing ? seen : count) += 1;
-          }
-      }
-      if (!testing)
-        for (double& m : mean) m /= std::max(1.0, count);
-    }
-    total += far / std::max(1.0, seen * static_cast<double>(bands));
-  }
-  return {{"mel_distance", total / static_cast<double>(distance.scales().size())}};
 }

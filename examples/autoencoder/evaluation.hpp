@@ -15,7 +15,8 @@ Embedded embed(Context<B>& ctx, const Autoencoder& model, const std::vector<phon
 /// One model's row of the report; wav files go into `folder`, listening examples are the same for every model.
 Run evaluate(Context<B>& ctx, Trained& trained, const Corpus& corpus, const std::filesystem::path& folder);
 
-/// The same metrics for the trivial reconstruction: every frame is the mean log-mel frame of the training recordings.
+/// "mel_distance" and "log_spectral_distance" of the trivial reconstruction: every frame of a spectrum is the mean
+/// frame of the training recordings.
 nlohmann::json trivial_baseline(Context<B>& ctx, const ModelConfig& config, const Corpus& corpus);
 
 /// Reads one recording at the model's rate.

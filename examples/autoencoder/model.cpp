@@ -87,6 +87,18 @@ Coded Autoencoder::bottleneck(const Latents& latents) const {
   return {z.with(sample_gaussian(z.frames, latents.spread.frames)), {}};
 }
 
+Codes<B> Autoencoder::codes(const Sequence<B>& latents) const {
+  if (rvq) return rvq->encode(latents);
+  if (fsq) return fsq->encode((*to_levels)(latents));
+  throw ConfigError("autoencoder: latents of the bottleneck '" + config.bottleneck +
+                    "' are continuous and have no codes");
+}
+
+long Autoencoder::entries() const {
+  if (rvq) return config.codebook_size;
+  return fsq ? fsq->levels.codes() : 0;
+}
+
 double Autoencoder::bitrate() const {
   const double latents_per_second = static_cast<double>(config.rate) / config.samples_per_latent();
   return latents_per_second * (rvq ? rvq->bits() : fsq ? fsq->bits() : 0);

@@ -1,7 +1,6 @@
 #pragma once
 // The autoencoder: log-mel -> Zipformer stacks at 50, 25 and 12.5 Hz -> latents at 25 Hz -> bottleneck -> Zipformer
-// stacks
-// -> magnitudes and phases at 100 Hz -> inverse STFT.
+// stacks -> magnitudes and phases at 100 Hz -> inverse STFT.
 #include <phonaut/phonaut.hpp>
 
 #include "config.hpp"
@@ -35,6 +34,10 @@ struct Autoencoder {
   /// Samples the posterior of "kl" while it trains, quantizes for "rvq" and "fsq", and passes the latents on otherwise.
   /// In training the codebooks of "rvq" follow what they are shown.
   Coded bottleneck(const Latents& latents) const;
+  /// Codes (N, T, codebooks) of latents, for "rvq" and "fsq". Throws ConfigError for continuous latents.
+  phonaut::Codes<B> codes(const Sequence<B>& latents) const;
+  /// Entries of one codebook; 0 for continuous latents.
+  long entries() const;
   /// Bits per second of the codes; 0 for continuous latents.
   double bitrate() const;
   Waveform<B> decode(const Sequence<B>& coded) const;

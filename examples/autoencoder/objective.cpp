@@ -25,6 +25,22 @@ Var<B, 0> MultiScaleMel::operator()(const Waveform<B>& got, const Waveform<B>& w
   return (1.0f / static_cast<float>(scales_.size())) * total;
 }
 
+namespace {
+
+// The floor is what the rounding to 16 bits leaves in a bin, so that digital silence is as silent as a quiet room.
+LsdConfig spectral_config(int rate) { return {.n_fft = rate * 64 / 1000, .hop = rate * 16 / 1000, .floor = 1e-8}; }
+
+}  // namespace
+
+LogSpectralDistance::LogSpectralDistance(int rate) : distance_(spectral_config(rate)) {
+  const LsdConfig config = spectral_config(rate);
+  SpectralConfig logarithm = config.scales().front().features;
+  logarithm.log = true;
+  logarithm.log_floor = config.floor;
+  logarithm.log_scale = 1 / std::log(10.0);
+  plan_ = make_spectral_plan<B>(logarithm);
+}
+
 double default_regulariser_weight(const std::string& bottleneck) {
   if (bottleneck == "sigreg") return 0.02;
   if (bottleneck == "kl") return 0.005;

@@ -1,6 +1,11 @@
 #pragma once
 // What the autoencoder is trained for: sound like the recording, guess what was hidden, keep the latents in shape.
+#include <functional>
+
 #include "model.hpp"
+
+/// How far a reconstruction is from its recording.
+using Distance = std::function<Var<B, 0>(const Waveform<B>& got, const Waveform<B>& want)>;
 
 /// Mean absolute difference of log-mel spectra over five window lengths, 8 to 128 ms. The loss of the waveform, and the
 /// "mel distance" of the report.
@@ -13,6 +18,20 @@ class MultiScaleMel {
 
  private:
   std::vector<phonaut::LogMel<B>> scales_;
+};
+
+/// Log-spectral distance over windows of 64 ms: root mean square over bins of the difference of log10 power, mean over
+/// frames.
+class LogSpectralDistance {
+ public:
+  explicit LogSpectralDistance(int rate);
+  Var<B, 0> operator()(const Waveform<B>& got, const Waveform<B>& want) const { return distance_(got, want); }
+  /// What is compared: log10 of the power (N, T, bins).
+  Sequence<B> features(const Waveform<B>& x) const { return spectral_features(x, plan_); }
+
+ private:
+  phonaut::SpectralScales<B> distance_;
+  phonaut::SharedSpectralPlan<float> plan_;
 };
 
 /// The terms of one step, as numbers for the log.

@@ -54,18 +54,10 @@ json curves_of(const fs::path& log) {
 
 }  // namespace
 
-double mean_distance(Context<B>& ctx, const Autoencoder& model, const MultiScaleMel& distance,
+double mean_distance(Context<B>& ctx, const Autoencoder& model, const Distance& distance,
                      const std::vector<Utterance>& utterances) {
   ctx.infer();
-  DataLoader loader(utterances, {.rate = model.config.rate,
-                                 .min_seconds = 0.14,
-                                 .max_seconds = 3600,
-                                 .cut_seconds = 8,
-                                 .random_cuts = false,
-                                 .batch_seconds = 16,
-                                 .shuffle = false,
-                                 .epochs = 1,
-                                 .prefetch = 0});
+  DataLoader loader = in_order(utterances, model.config.rate);
   double total = 0, weight = 0;
   while (const auto batch = loader.next()) {
     const Waveform<B> x = to_waveform(ctx, batch->samples, batch->lengths, batch->time, model.config);

@@ -26,6 +26,6 @@ Trained train(Context<B>& ctx, const ModelConfig& model, const TrainConfig& conf
 /// Reads a model.safetensors. Throws LoadError, FileError or FormatError.
 Trained read_model(Context<B>& ctx, const std::filesystem::path& file);
 
-/// Mean distance of reconstructions over recordings, each counted by its frames.
-double mean_distance(Context<B>& ctx, const Autoencoder& model, const MultiScaleMel& distance,
+/// Mean distance of reconstructions over recordings, each counted by its samples.
+double mean_distance(Context<B>& ctx, const Autoencoder& model, const Distance& distance,
                      const std::vector<phonaut::Utterance>& utterances);
