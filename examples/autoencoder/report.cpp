@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "figures.hpp"
 #include "phonaut/io/atomic_file.hpp"
@@ -32,7 +33,7 @@ struct Metric {
 constexpr Metric kMetrics[] = {
     {"mel_distance", "mel distance, test", "lower"},
     {"log_spectral_distance", "log-spectral distance, test", "lower"},
-    {"si_sdr", "SI-SDR (dB), test", "higher"},
+    {"si_sdr", "SI-SDR (dB), test; the mel loss leaves phases free", "higher"},
     {"digit_probe", "class: linear probe, unseen speaker (%)", "higher"},
     {"digit_knn", "class: k-NN, unseen speaker (%)", "higher"},
     {"speaker_probe", "speaker: linear probe (%)", "higher"},
@@ -43,6 +44,7 @@ constexpr Metric kMetrics[] = {
     {"excess_kurtosis", "latent excess kurtosis, mean |·|", "near 0"},
     {"bitrate", "bits per second", ""},
     {"codebook_usage", "codes in use (%)", "higher"},
+    {"parameters", "parameters", "lower"},
     {"seconds_per_step", "seconds per step", "lower"},
     {"peak_mb", "peak memory of tensors (MB)", "lower"},
 };
@@ -90,8 +92,10 @@ std::string comparison_table(const json& summary, const json& baseline, const st
       if (all.contains(metric.key) && all.at(metric.key).at("mean").is_number()) {
         const json& s = all.at(metric.key);
         any = true;
-        cells += fmt::format("<td>{:.4g} <span class='spread'>± {:.2g}</span></td>", s.at("mean").get<double>(),
-                             s.at("deviation").get<double>());
+        const double mean = s.at("mean").get<double>();
+        cells += mean >= 1e5 ? fmt::format("<td>{:.3f} M</td>", mean / 1e6)
+                             : fmt::format("<td>{:.4g} <span class='spread'>± {:.2g}</span></td>", mean,
+                                           s.at("deviation").get<double>());
       } else {
         cells += "<td class='absent'>–</td>";
       }
@@ -103,6 +107,33 @@ std::string comparison_table(const json& summary, const json& baseline, const st
                     cells, known ? fmt::format("{:.4g}", baseline.at(metric.key).get<double>()) : "–");
   }
   return html + "</tbody></table>";
+}
+
+/// SIGReg against KL in words: who is ahead where, and whether by more than the seeds differ among themselves.
+std::string verdict(const json& summary) {
+  if (!summary.contains("sigreg") || !summary.contains("kl")) return "";
+  std::string html = "<ul class='verdict'>";
+  for (const auto& [key, what, digits] : {std::tuple{"mel_distance", "Reconstruction (mel distance)", 3},
+                                          {"log_spectral_distance", "Reconstruction (log-spectral distance)", 3},
+                                          {"digit_probe", "What the latents know (class, linear probe, %)", 1},
+                                          {"effective_rank", "How many directions the latents use (effective rank)", 1},
+                                          {"normality_statistic", "How far the latents are from N(0, I)", 3}}) {
+    const json &ours = summary.at("sigreg"), &theirs = summary.at("kl");
+    if (!ours.contains(key) || !theirs.contains(key)) continue;
+    const auto number = [&](const json& of, const char* field) { return of.at(key).at(field).get<double>(); };
+    const bool lower_is_better =
+        std::string(key).find("distance") != std::string::npos || std::string(key) == "normality_statistic";
+    const double sigreg = number(ours, "mean"), kl = number(theirs, "mean");
+    const bool ahead = lower_is_better ? sigreg < kl : sigreg > kl;
+    const bool apart =
+        number(ours, "greatest") < number(theirs, "least") || number(theirs, "greatest") < number(ours, "least");
+    html +=
+        fmt::format("<li>{}: {:.{}f} with SIGReg, {:.{}f} with KL: <b>{}</b>.</li>", what, sigreg, digits, kl, digits,
+                    !apart  ? "the seeds overlap"
+                    : ahead ? "SIGReg is ahead in every seed"
+                            : "KL is ahead in every seed");
+  }
+  return html + "</ul>";
 }
 
 std::string facts(const json& about) {
@@ -120,13 +151,13 @@ body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);
 h1{font-size:30px;margin:0 0 4px}h2{margin:44px 0 10px;font-size:21px}p.lead{font-size:18px;color:var(--soft);margin:0 0 18px;max-width:70ch}
 table{border-collapse:collapse;width:100%;font-size:14.5px;background:var(--card)}th,td{padding:6px 10px;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left;white-space:normal}th{font-weight:600}.spread,.absent{color:var(--soft);font-size:.88em}
-.grid{stroke:var(--line);stroke-width:.7}.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:14px}
+.grid{stroke:var(--line);stroke-width:.7}.figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(440px,1fr));gap:14px}
 figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:10px}figcaption{font-size:13.5px;color:var(--soft);margin-top:4px}
 svg{width:100%;height:auto}svg .title{font-size:14px;font-weight:600;fill:var(--ink)}svg .tick{font-size:10.5px;fill:var(--soft)}svg .label{font-size:11.5px;fill:var(--soft)}
 svg .whisker{stroke:var(--ink);stroke-width:1.6}.listen{display:grid;grid-template-columns:110px repeat(auto-fit,minmax(150px,1fr));gap:10px;align-items:end;margin:14px 0;border-bottom:1px solid var(--line);padding-bottom:12px}
 .listen .who{font-size:14px;align-self:center}.listen audio{width:100%;height:32px}img.mel{width:100%;height:84px;image-rendering:pixelated;border-radius:4px;display:block;margin-bottom:4px}
 .listen small{color:var(--soft)}dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 16px;font-size:14px}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
-.scroll{overflow-x:auto}
+.scroll{overflow-x:auto}ul.verdict{margin:0 0 20px;padding-left:20px}
 )";
 
 }  // namespace
@@ -185,7 +216,7 @@ void Report::write(const std::filesystem::path& folder) const {
       "<h1>Can SIGReg replace KL?</h1><p class='lead'>A continuous-latent speech autoencoder, trained from nothing on "
       "real "
       "speech with the same budget for every bottleneck. Numbers are means over seeds ± their standard deviation.</p>";
-  html += "<div class='scroll'>" + comparison_table(totals, baseline, names) + "</div>";
+  html += verdict(totals) + "<div class='scroll'>" + comparison_table(totals, baseline, names) + "</div>";
 
   html += "<h2>At a glance</h2><div class='figures'>";
   for (const auto& [key, title] : {std::pair{"mel_distance", "Mel distance (lower is better)"},
