@@ -42,13 +42,6 @@ constexpr DotTable dot_tiles = make_dot_tiles();
 
 PHONAUT_INLINE long min(long a, long b) { return a < b ? a : b; }
 
-/// n things in as few blocks as a limit allows, as equal as possible.
-struct EvenBlocks {
-  long n, count;
-  PHONAUT_INLINE EvenBlocks(long n_, long limit) : n(n_), count(blocks_of(n_, limit)) {}
-  PHONAUT_INLINE long begin(long i) const { return n * i / count; }
-};
-
 /// Whether rows that far apart fall into so few sets of the cache that a panel of them evicts itself.
 PHONAUT_INLINE bool crowds_cache(long row) { return row % 1024 == 0; }
 

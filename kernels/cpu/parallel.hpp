@@ -36,6 +36,13 @@ PHONAUT_INLINE void parallel_threads(long threads, const F& run) {
 
 PHONAUT_INLINE constexpr long blocks_of(long n, long block) { return (n + block - 1) / block; }
 
+/// n things in as few blocks as a limit allows, as equal as possible.
+struct EvenBlocks {
+  long n, count;
+  PHONAUT_INLINE EvenBlocks(long n_, long limit) : n(n_), count(blocks_of(n_, limit)) {}
+  PHONAUT_INLINE long begin(long i) const { return n * i / count; }
+};
+
 /// Elements per block of a memory-bound kernel: 64 KiB of floats, half of an L2's share, large against the 1 us that
 /// waking a thread costs.
 constexpr long elements_per_block = 16384;

@@ -1,18 +1,8 @@
 #include "phonaut/ops/row_blocks.hpp"
-#include "rows.hpp"
-#include "simd_math.hpp"
+#include "softmax_row.hpp"
 
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
-
-/// The largest of `width` numbers; 0 of none. A NaN may be lost here, but comes through the exponentials.
-PHONAUT_INLINE float largest_along(const float* x, long width) {
-  if (width == 0) return 0.0f;
-  const Vec lowest(-infinity());
-  return largest(fold_along(
-      width, lowest, [&](long i, auto n) PHONAUT_FORCE_INLINE { return only(load(x + i, n), lowest, n); },
-      [](Vec a, Vec b) PHONAUT_FORCE_INLINE { return max(a, b); }));
-}
 
 void softmax_forward(const Cpu& cpu, View<const float, 2> x, const long* lengths, long rows_per_length,
                      View<float, 2> y) {
@@ -21,14 +11,7 @@ void softmax_forward(const Cpu& cpu, View<const float, 2> x, const long* lengths
       const long width = row_length(lengths, rows_per_length, x.shape[1], r);
       const float* from = x.row(r);
       float* to = y.row(r);
-      const Vec shift(largest_along(from, width));
-      const float total = sum_along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE {
-        const Vec e = exp(load(from + i, n) - shift);
-        store(to + i, e, n);
-        return only(e, Vec(0.0f), n);
-      });
-      const Vec scale(1.0f / total);
-      along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE { store(to + i, load(to + i, n) * scale, n); });
+      softmax_row(from, width, to, to);
       along(x.shape[1] - width, [&](long i, auto n) PHONAUT_FORCE_INLINE { store(to + width + i, Vec(0.0f), n); });
     }
   });

@@ -3,8 +3,7 @@
 // al., "Transformer-XL", 2019, without their two biases and without a scale.
 #include "phonaut/core/math.hpp"
 #include "phonaut/core/sequence.hpp"
-#include "phonaut/ops/attention_span.hpp"
-#include "phonaut/ops/gemm.hpp"
+#include "phonaut/ops/relative_scores.hpp"
 #include "phonaut/ops/shape.hpp"
 #include "phonaut/ops/wide.hpp"
 
@@ -12,32 +11,20 @@ namespace phonaut {
 
 namespace kernel {
 
-/// A batch of frames whose heads lie side by side, and whether a gradient is to be added to them.
+/// How many numbers of scratch memory the kernels want for these operands.
 template <class S>
-struct HeadFrames {
-  View<S, 3> frames;  ///< (N, T, heads · width)
-  bool add = false;
-};
-
-/// score[n, h, t, s] = <q[t], k[s]> + <p[t], r[T - 1 - t + s]>, weights = softmax over the keys of `span`, 0 elsewhere.
-/// q (N, T, H·query), k (N, S, H·query), p (N, T, H·position), r (T + S - 1, H·position), heads outermost in a frame.
+void relative_attention_forward_scratch(const Reference&, const RelativeAttention<S>&, long& numbers) {
+  numbers = 0;
+}
 template <class S>
-struct RelativeAttention {
-  long heads = 0;
-  AttentionSpan span;
-  View<const S, 3> q, k, p;
-  View<const S, 2> r;
-  View<S, 2> r_columns;  ///< (H·position, T + S - 1), scratch
-
-  PHONAUT_HD PHONAUT_INLINE long batch() const { return q.shape[0]; }
-  PHONAUT_HD PHONAUT_INLINE long queries() const { return q.shape[1]; }
-  PHONAUT_HD PHONAUT_INLINE long keys() const { return k.shape[1]; }
-  PHONAUT_HD PHONAUT_INLINE long query_width() const { return q.shape[2] / heads; }
-  PHONAUT_HD PHONAUT_INLINE long position_width() const { return p.shape[2] / heads; }
-};
+void relative_attention_backward_scratch(const Reference&, const RelativeAttention<S>& a, long& numbers) {
+  numbers = a.queries() * a.keys();
+}
+void relative_attention_forward_scratch(const Cpu& cpu, const RelativeAttention<float>& a, long& numbers);
+void relative_attention_backward_scratch(const Cpu& cpu, const RelativeAttention<float>& a, long& numbers);
 
 template <class S>
-void relative_attention_forward(const Reference&, const RelativeAttention<S>& a, View<S, 4> weights) {
+void relative_attention_forward(const Reference&, const RelativeAttention<S>& a, S* /*scratch*/, View<S, 4> weights) {
   using math::exp;
   using math::max;
   using W = Wide<S>;
@@ -68,15 +55,17 @@ void relative_attention_forward(const Reference&, const RelativeAttention<S>& a,
           row[s] = s < span.begin || s >= span.end ? S(0) : S(exp(score(s) - largest) / total);
       }
 }
+void relative_attention_forward(const Cpu& cpu, const RelativeAttention<float>& a, float* scratch,
+                                View<float, 4> weights);
 /// With dS = A (dA - Σ_s A dA) inside of the span and 0 elsewhere:
 /// dq[t] = Σ_s dS k[s], dk[s] = Σ_t dS q[t], dp[t] = Σ_s dS r[T-1-t+s], dr[j] = Σ_{n,t} dS[t, j-T+1+t] p[t].
-/// `dscores` (H, T, S) is scratch.
 template <class S>
 void relative_attention_backward(const Reference&, const RelativeAttention<S>& a, View<const S, 4> dweights,
-                                 View<const S, 4> weights, View<S, 3> dscores, HeadFrames<S> dq, HeadFrames<S> dk,
+                                 View<const S, 4> weights, S* scratch, HeadFrames<S> dq, HeadFrames<S> dk,
                                  HeadFrames<S> dp, Sink<S, 2> dr) {
   using W = Wide<S>;
   const long queries = a.queries(), keys = a.keys(), width = a.query_width(), place = a.position_width();
+  const View<S, 2> dscores(scratch, {queries, keys});
   const auto store = [](const HeadFrames<S>& to, long n, long t, long c, W value) {
     S& at = to.frames(n, t, c);
     at = to.add ? S(W(at) + value) : S(value);
@@ -89,10 +78,10 @@ void relative_attention_backward(const Reference&, const RelativeAttention<S>& a
         W dot = 0;
         for (long s = span.begin; s < span.end; ++s) dot += W(weights(n, h, t, s)) * W(dweights(n, h, t, s));
         for (long s = 0; s < keys; ++s)
-          dscores(h, t, s) =
+          dscores(t, s) =
               s < span.begin || s >= span.end ? S(0) : S(W(weights(n, h, t, s)) * (W(dweights(n, h, t, s)) - dot));
       }
-      const auto ds = [&](long t, long s) { return W(dscores(h, t, s)); };
+      const auto ds = [&](long t, long s) { return W(dscores(t, s)); };
       for (long t = 0; dq.frames && t < queries; ++t)
         for (long c = 0; c < width; ++c) {
           W total = 0;
@@ -120,6 +109,9 @@ void relative_attention_backward(const Reference&, const RelativeAttention<S>& a
         }
     }
 }
+void relative_attention_backward(const Cpu& cpu, const RelativeAttention<float>& a, View<const float, 4> dweights,
+                                 View<const float, 4> weights, float* scratch, HeadFrames<float> dq,
+                                 HeadFrames<float> dk, HeadFrames<float> dp, Sink<float, 2> dr);
 
 }  // namespace kernel
 
@@ -175,30 +167,31 @@ Var<B, 4> relative_attention_weights(const Sequence<B>& projection, const Var<B,
   const Var<B, 3> x = projection.frames;
   const Var<B, 2> r = packed(relative);
   auto& ctx = x.context();
-  const auto describe = [options, lengths = projection.lengths](Context<B>& c, const Var<B, 3>& from,
-                                                                const Var<B, 2>& rel, Tensor<B, 2>& scratch) {
-    scratch = c.empty(Shape<2>{rel.extent(1), rel.extent(0)});
+  const auto describe = [options, lengths = projection.lengths](const Var<B, 3>& from, const Var<B, 2>& rel) {
     const auto [q, k, p] = detail::query_key_position(from.in(), options);
-    return kernel::RelativeAttention<S>{options.heads, detail::span_of(options, lengths), q, k, p, rel.in(),
-                                        scratch.out()};
+    return kernel::RelativeAttention<S>{options.heads, detail::span_of(options, lengths), q, k, p, rel.in()};
   };
   auto weights = ctx.empty(Shape<4>{batch, options.heads, time, time});
   if (weights.size() > 0) {
-    Tensor<B, 2> scratch;
-    kernel::relative_attention_forward(ctx.backend(), describe(ctx, x, r, scratch), weights.out());
+    const auto a = describe(x, r);
+    long numbers = 0;
+    kernel::relative_attention_forward_scratch(ctx.backend(), a, numbers);
+    const Tensor<B, 1> scratch = ctx.empty(Shape<1>{numbers});
+    kernel::relative_attention_forward(ctx.backend(), a, scratch.data(), weights.out());
   }
   return record(
       weights,
       [x, r, weights, options, describe](Context<B>& c, const Tensor<B, 4>& dy) {
         if (weights.size() == 0) return;
-        Tensor<B, 2> scratch;
-        const auto a = describe(c, x, r, scratch);
-        const Tensor<B, 3> dscores = c.empty(Shape<3>{weights.extent(1), weights.extent(2), weights.extent(3)});
+        const auto a = describe(x, r);
         const auto dx = c.sink(x);
         std::array<View<S, 3>, 3> parts;
         if (dx) parts = detail::query_key_position(View<S, 3>(dx), options);
+        long numbers = 0;
+        kernel::relative_attention_backward_scratch(c.backend(), a, numbers);
+        const Tensor<B, 1> scratch = c.empty(Shape<1>{numbers});
         kernel::relative_attention_backward(
-            c.backend(), a, dy.in(), weights.in(), dscores.out(), kernel::HeadFrames<S>{parts[0], dx.add},
+            c.backend(), a, dy.in(), weights.in(), scratch.data(), kernel::HeadFrames<S>{parts[0], dx.add},
             kernel::HeadFrames<S>{parts[1], dx.add}, kernel::HeadFrames<S>{parts[2], dx.add}, c.sink(r));
       },
       x, r);
