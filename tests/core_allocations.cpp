@@ -9,6 +9,7 @@
 #include "phonaut/layers/conv1d.hpp"
 #include "phonaut/layers/transformer.hpp"
 #include "phonaut/ops/glu.hpp"
+#include "phonaut/training/scaled_adam.hpp"
 
 namespace {
 std::atomic<long> allocations{0};
@@ -122,4 +123,19 @@ TEST_CASE("after warm-up nothing is allocated", "[core]") {
   CHECK(allocations_during([&] {
           for (int i = 0; i < 5; ++i) step();
         }) == 0);
+}
+
+TEST_CASE("after warm-up an optimiser's step allocates nothing", "[core]") {
+  Context<Cpu> ctx;
+  const Net net(ctx);
+  const Sequence<Cpu> x{ctx.constant(ctx.full(Shape<3>{1, 9, 10}, 0.5f)), {}, 100};
+  ctx.train();
+  const auto y = net(x);
+  const Gradients<Cpu> gradients = ctx.backward(mean(y * y));
+  ScaledAdam<Cpu> optimiser(ctx.backend(), net, {.clip_period = 5});
+  const auto steps = [&](int count) {
+    for (int i = 0; i < count; ++i) optimiser.step(ctx.backend(), gradients, 0.01);
+  };
+  steps(6);  // one of them finds the first median
+  CHECK(allocations_during([&] { steps(12); }) == 0);
 }

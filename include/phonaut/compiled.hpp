@@ -10,6 +10,7 @@
 #include "phonaut/quantizers/fsq.hpp"
 #include "phonaut/quantizers/rvq.hpp"
 #include "phonaut/training/adamw.hpp"
+#include "phonaut/training/scaled_adam.hpp"
 
 #ifndef PHONAUT_COMPILED
 #define PHONAUT_COMPILED extern template
@@ -49,6 +50,7 @@ PHONAUT_COMPILED struct FiniteScalarQuantizer<Cpu>;
 PHONAUT_COMPILED struct ResidualQuantizer<Cpu>;
 PHONAUT_COMPILED struct VectorQuantizer<Cpu>;
 PHONAUT_COMPILED class AdamW<Cpu>;
+PHONAUT_COMPILED class ScaledAdam<Cpu>;
 
 }  // namespace phonaut
 

@@ -7,6 +7,7 @@
 #include "phonaut/training/ema.hpp"
 #include "phonaut/training/lion.hpp"
 #include "phonaut/training/muon.hpp"
+#include "phonaut/training/scaled_adam.hpp"
 #include "phonaut/training/schedule.hpp"
 #include "phonaut/training/sgd.hpp"
 
@@ -224,6 +225,78 @@ const Register eden_op("optim.eden", [](auto& g) {
   }
   g.output("eden", values);
   g.output("eden2", values2);
+});
+const Register zipformer_eden_op("zipformer.eden", [](auto& g) {
+  const auto& c = g.config;
+  const Eden eden{c.number("base_lr"), c.number("lr_batches"), c.number("lr_epochs"), c.number("warmup_batches"),
+                  c.number("warmup_start")};
+  const Eden2 eden2{eden.base, eden.batches, eden.warmup, eden.warmup_start};
+  const std::vector<double> points = g.values("input.points");  // pairs of batch and epoch
+  std::vector<double> values, values2;
+  for (size_t i = 0; i + 1 < points.size(); i += 2) {
+    values.push_back(eden(points[i], points[i + 1]));
+    values2.push_back(eden2(points[i]));
+  }
+  g.output("lr_eden", values);
+  g.output("lr_eden2", values2);
+});
+
+/// The parameters of a file of ScaledAdam, under their names. Shapes play no role but for what has one element.
+template <class B>
+struct NamedParameters {
+  std::vector<std::string> names;
+  std::vector<Param<B, 1>> p;
+  static void visit(auto& self, auto&& f) {
+    for (size_t i = 0; i < self.names.size(); ++i) f(self.names[i].c_str(), self.p[i]);
+  }
+};
+
+const Register scaled_adam_op("zipformer.scaled_adam", []<class B>(Golden<B>& g) {
+  const auto& c = g.config;
+  const B& backend = g.context().backend();
+  const std::string prefix = "input.param.";
+  NamedParameters<B> model;
+  for (const SafetensorsInfo& entry : g.file().entries())
+    if (entry.name.starts_with(prefix)) {
+      model.names.push_back(entry.name.substr(prefix.size()));
+      model.p.push_back(parameter<1>(g, entry.name));
+    }
+  const std::vector<double> betas = c.numbers("betas"), rates = g.values("input.lr");
+  const bool clips = !c.json().at("clipping_scale").is_null();
+  ScaledAdam<B> optimiser(backend, model,
+                          {.beta1 = betas.at(0),
+                           .beta2 = betas.at(1),
+                           .scalar_rate = c.number("scalar_lr_scale"),
+                           .size_period = c.integer("size_update_period"),
+                           .clip = clips ? c.number("clipping_scale") : HUGE_VAL,
+                           .clip_period = c.integer("clipping_update_period")});
+  const auto gradients_at = [&](size_t step) {  // those of Σ p · g
+    Context<B>& ctx = g.context();
+    ctx.train();
+    Var<B, 0> loss;
+    for (size_t i = 0; i < model.p.size(); ++i) {
+      const std::string key = "input.grad." + model.names[i];
+      if (!g.has(key)) continue;
+      const std::vector<double> all = g.values(key);
+      const auto size = static_cast<std::ptrdiff_t>(model.p[i].size()), at = static_cast<std::ptrdiff_t>(step) * size;
+      const std::vector<double> now(all.begin() + at, all.begin() + at + size);
+      const auto term = sum(ctx.lift(model.p[i]) * input(ctx, model.p[i].shape(), now));
+      loss = loss ? loss + term : term;
+    }
+    return ctx.backward(loss);
+  };
+  std::vector<std::vector<double>> after(model.p.size());
+  std::vector<double> scales, thresholds;
+  for (size_t step = 0; step < rates.size(); ++step) {
+    optimiser.step(backend, gradients_at(step), rates[step]);
+    for (size_t i = 0; i < model.p.size(); ++i)
+      for (const double v : doubles(g, model.p[i].tensor())) after[i].push_back(v);
+    scales.push_back(optimiser.clipped().scale);
+    thresholds.push_back(optimiser.clipped().threshold);
+  }
+  for (size_t i = 0; i < model.p.size(); ++i) g.output("param." + model.names[i], after[i]);
+  if (g.has("output.clip_scale")) g.output("clip_scale", scales);
+  if (g.has("output.clip_threshold")) g.output("clip_threshold", thresholds);
 });
 
 }  // namespace

@@ -118,6 +118,10 @@ struct Eden {
     const double warm = batch >= warmup ? 1 : warmup_start + (1 - warmup_start) * batch / warmup;
     return base * std::pow(b * b + 1, -0.25) * std::pow(e * e + 1, -0.25) * warm;
   }
+  /// The same for a Trainer, whose steps count from 0: batches count from 1, epochs of so many steps from 0.
+  Schedule with_epochs_of(double steps) const {
+    return [eden = *this, steps](double step) { return eden(step + 1, std::floor(step / steps)); };
+  }
 };
 
 /// Eden without epochs, and with the exponent -1/2 instead.

@@ -1,0 +1,5 @@
+#include "phonaut/training/formula/scaled_adam.hpp"
+
+#include "update.cuh"
+
+PHONAUT_UPDATE(ScaledAdamRule)
