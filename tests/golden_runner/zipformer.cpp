@@ -5,6 +5,7 @@
 #include "phonaut/frontends/conv2d_subsampling.hpp"
 #include "phonaut/ops/compact_positions.hpp"
 #include "phonaut/ops/weighted_downsample.hpp"
+#include "zipformer_streaming.hpp"
 #include "zipformer_support.hpp"
 
 namespace phonaut::golden {
@@ -52,7 +53,6 @@ const Register attn_weights_op("zipformer.attn_weights", [](auto& g) {
   evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   const auto& c = g.config;
-  const auto lengths = lengths_from_mask(g);
   const auto chunks = chunks_of(g);
   zipformer::AttentionWeights<B> layer(g.context(), {.dim = c.integer("D"),
                                                      .heads = c.integer("H"),
@@ -61,6 +61,8 @@ const Register attn_weights_op("zipformer.attn_weights", [](auto& g) {
                                                      .pos_dim = c.integer("P"),
                                                      .padding = Padding::reference});
   g.load(layer);
+  if (is_streaming(g)) return streaming_attn_weights(g, layer, positions_of(g));
+  const auto lengths = lengths_from_mask(g);
   const auto x = g.sequence("x", "TNC", lengths);
   const auto weights = layer(x, positions_of(g), chunks);
   if (g.has("output.dead_rows")) {
@@ -84,6 +86,7 @@ const Register self_attention_op("zipformer.self_attention", [](auto& g) {
   zipformer::SelfAttention<B> layer(
       g.context(), {.dim = g.config.integer("D"), .heads = g.config.integer("H"), .value_head = g.config.integer("v")});
   g.load(layer);
+  if (is_streaming(g)) return streaming_self_attention(g, layer);
   g.output("y", layer(g.sequence("x", "TNC"), g.input("attn_weights", "HNTS")), "TNC");
 });
 
@@ -92,6 +95,7 @@ const Register nonlin_attention_op("zipformer.nonlin_attention", [](auto& g) {
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   zipformer::NonlinAttention<B> layer(g.context(), {.dim = g.config.integer("D")});
   g.load(layer);
+  if (is_streaming(g)) return streaming_nonlin_attention(g, layer);
   g.output("y", layer(g.sequence("x", "TNC"), g.input("attn_weights", "HNTS")), "TNC");
 });
 
@@ -108,6 +112,7 @@ const Register chunk_conv_op("zipformer.chunk_conv", [](auto& g) {
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   zipformer::ChunkCausalConv<B> layer(g.context(), {.dim = g.config.integer("C"), .taps = g.config.integer("K")});
   g.load(layer);
+  if (is_streaming(g)) return streaming_chunk_conv(g, layer);
   g.output("y", layer(g.sequence("x", "NCT"), g.config.integer("chunk")), "NCT");
 });
 
@@ -119,6 +124,7 @@ const Register conv_module_op("zipformer.conv_module", [](auto& g) {
                                                 .causal = g.has("weight.depthwise_conv.causal_conv.weight"),
                                                 .padding = Padding::reference});
   g.load(layer);
+  if (is_streaming(g)) return streaming_conv_module(g, layer);
   const auto y = layer(g.sequence("x", "TNC", lengths_from_mask(g)), g.config.integer("chunk", -1));
   g.output("y", y.frames, "TNC");  // rows past a length count here
 });
@@ -167,6 +173,7 @@ const Register conv2d_subsampling_op("zipformer.conv2d_subsampling", [](auto& g)
                                            .channels = {c.integer("c1"), c.integer("c2"), c.integer("c3")},
                                            .padding = Padding::reference});
   g.load(layer);
+  if (is_streaming(g)) return streaming_conv2d_subsampling(g, layer);
   const auto y = layer(g.sequence("x", "NTC", g.integers("input.x_lens")));
   g.output("y", y.frames, "NTC");  // rows past a length count here
   g.output("y_lens", y.lengths);
@@ -187,6 +194,7 @@ const Register encoder_layer_op("zipformer.encoder_layer", [](auto& g) {
                                         .causal = g.has("weight.conv_module1.depthwise_conv.causal_conv.weight"),
                                         .padding = Padding::reference});
   g.load(layer);
+  if (is_streaming(g)) return streaming_encoder_layer(g, layer, positions_of(g));
   g.no_other_gradients();
   const auto x = g.sequence("src", "TNC", lengths_from_mask(g));
   const auto positions = positions_of(g);

@@ -4,6 +4,7 @@
 
 #include "golden.hpp"
 #include "phonaut/encoders/zipformer/zipformer_encoder.hpp"
+#include "zipformer_streaming.hpp"
 #include "zipformer_support.hpp"
 
 namespace phonaut::golden {
@@ -50,6 +51,7 @@ const Register zipformer2_op("zipformer.zipformer2", [](auto& g) {
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   Zipformer<B> encoder(g.context(), config_of(g.config, is_causal(g), g.shape("weight.downsample_output.bias").at(0)));
   g.load(encoder);
+  if (is_streaming(g)) return streaming_zipformer2(g, encoder);
   g.no_other_gradients();
   // Without a mask everything is attended to, but lengths are still counted.
   const bool masked = g.has("input.key_padding_mask");
@@ -74,6 +76,7 @@ const Register asr_encoder_op("zipformer.asr_encoder", [](auto& g) {
                                           .features = c.integer("idim"),
                                           .channels = {c.integer("c1"), c.integer("c2"), c.integer("c3")}});
   g.load(model);
+  if (is_streaming(g)) return streaming_asr_encoder(g, model);
   g.no_other_gradients();
   const auto x = g.sequence("features", "NTC", g.integers("input.feature_lens"));
   const auto embedded = model.encoder_embed(x);

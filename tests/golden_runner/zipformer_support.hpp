@@ -1,5 +1,5 @@
 #pragma once
-// What the Zipformer's handlers share: lengths from masks, masks from chunks, files that ask for streaming or training.
+// What the Zipformer's handlers share: lengths from masks, masks from chunks, files that ask for training.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -10,12 +10,10 @@
 
 namespace phonaut::golden {
 
-/// Turns away files of one streaming step, and of training with given draws.
+/// Turns away files of training with given draws.
 template <class B>
 void evaluation_only(const Golden<B>& g) {
-  if (g.config.has("steps") || g.config.has("processed")) throw Unsupported("streaming");
   for (const SafetensorsInfo& entry : g.file().entries()) {
-    if (entry.name.starts_with("input.cache")) throw Unsupported("streaming");
     if (entry.name == "input.u" || entry.name.starts_with("input.u_")) throw Unsupported("training-only");
   }
 }

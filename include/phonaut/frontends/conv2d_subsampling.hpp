@@ -9,6 +9,14 @@
 
 namespace phonaut {
 
+/// What the stem remembers of a batch of streams.
+template <class B>
+struct Conv2dSubsamplingState {
+  State<B, 4> cached_left_pad;  ///< (N, 3, bands, channels[2]): frames that the ConvNeXt block saw last
+
+  static void visit(auto& self, auto&& f) { f("cached_left_pad", self.cached_left_pad); }
+};
+
 /// Three convolutions with SwooshR, a ConvNeXt block, a linear map and BiasNorm (Conv2dSubsampling).
 ///
 /// Batches: no output frame that counts sees padding through the convolutions. The ConvNeXt block looks three frames
@@ -66,6 +74,37 @@ struct Conv2dSubsampling {
     Var<B, 4> x = image(in.frames);
     x = convnext(x, config.padding == Padding::masked ? lengths : Lengths());
     return {out_norm(flattened_linear(x)), lengths, in.rate / 2};
+  }
+
+  /// Frames of the input that a window must have to give `frames` of a stream: they look ahead.
+  static long window_of(long frames) { return 2 * frames + 13; }
+  Conv2dSubsamplingState<B> start(long batch) const {
+    if (batch < 1) throw ConfigError(concat("conv2d_subsampling: a batch of ", batch, " streams cannot be started"));
+    return {zero_state<B>(Shape<4>{batch, convnext.config.kernel / 2, config.bands(), config.channels[2]})};
+  }
+  /// The next window (N, T, features) of each stream -> (N, (T - 13) / 2, out). The window after one that gave n frames
+  /// begins 2n frames later. A stream ends in the first window whose length shows fewer than T frames; up to 3 of its
+  /// frames may be left for the window after that. Streams without a frame in the window wait, and their state stays.
+  /// Throws ShapeError for a window of fewer than 15 frames, or a batch that is not that of the state. Records nothing.
+  Sequence<B> operator()(const Sequence<B>& window, Conv2dSubsamplingState<B>& state) const {
+    check_lengths("conv2d_subsampling", window);
+    check_channels("conv2d_subsampling", window.frames.shape(), config.features, "this stem");
+    if (window.time() < window_of(1))
+      throw ShapeError(concat("conv2d_subsampling: a window of ", window.time(), " frames is shorter than the ",
+                              window_of(1), " that give one frame of a stream"));
+    if (window.batch() != state.cached_left_pad.shape()[0])
+      throw ShapeError(concat("conv2d_subsampling: a window of shape ", text(window.frames.shape()), " has ",
+                              window.batch(), " streams, but its state was started for ",
+                              state.cached_left_pad.shape()[0]));
+    auto& ctx = window.context();
+    const Streaming<B> streaming(ctx);
+    auto past = past_of(ctx, state.cached_left_pad);
+    const Lengths all = map_lengths(window, frames_of);
+    const Var<B, 4> x = convnext(image(window.frames), config.padding == Padding::masked ? all : Lengths(), past);
+    const long time = x.extent(1);
+    const Lengths given = map_lengths(window, [time](long frames) { return std::min(time, frames_of(frames)); });
+    remember(state.cached_left_pad, past, given, time);
+    return {out_norm(flattened_linear(x)), given, window.rate / 2};
   }
   /// The convolutions alone: (N, T, features) -> (N, (T - 7) / 2, bands, channels[2]).
   Var<B, 4> image(const Var<B, 3>& features) const {

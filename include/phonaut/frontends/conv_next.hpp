@@ -2,6 +2,7 @@
 // A residual block over time and frequency without normalisation. Liu et al., "A ConvNet for the 2020s", 2022, as Yao
 // et al., "Zipformer", 2023, use it.
 #include "phonaut/core/param.hpp"
+#include "phonaut/layers/streams.hpp"
 #include "phonaut/ops/activation_linear.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/depthwise_conv2d.hpp"
@@ -52,8 +53,19 @@ struct ConvNext {
   /// With `lengths`, frames at and beyond them count as zeros, as they would behind the end of the utterance alone.
   Var<B, 4> operator()(const Var<B, 4>& x, const Lengths& lengths = {}) const {
     const long half = config.kernel / 2;
-    const auto h = depthwise_conv2d(x, depthwise_conv.weight, depthwise_conv.bias, half, half, lengths);
-    return x + pointwise(pointwise_conv2, pointwise(pointwise_conv1, h, Plain{}), formula::SwooshL{});
+    return x + branch(depthwise_conv2d(x, depthwise_conv.weight, depthwise_conv.bias, half, half, lengths));
+  }
+  /// A piece of streams, with the kernel / 2 frames before it. The last kernel / 2 frames of x are looked at only: they
+  /// will come again, in front of the next piece. (N, T, F, C) -> (N, T - kernel / 2, F, C).
+  Var<B, 4> operator()(const Var<B, 4>& x, const Lengths& lengths, Past<B, 4>& before) const {
+    const long half = config.kernel / 2;
+    Lengths seen;
+    if (lengths) {
+      seen = x.context().empty_lengths(lengths.size());
+      std::transform(lengths.data(), lengths.data() + lengths.size(), seen.data(), [half](long n) { return half + n; });
+    }
+    const auto h = depthwise_conv2d(before.join(x), depthwise_conv.weight, depthwise_conv.bias, 0, 0, seen);
+    return slice(x, 1, 0, h.extent(1)) + branch(h);
   }
   static void visit(auto& self, auto&& f) {
     f("depthwise_conv", self.depthwise_conv);
@@ -63,6 +75,9 @@ struct ConvNext {
 
  private:
   struct Plain {};
+  Var<B, 4> branch(const Var<B, 4>& h) const {
+    return pointwise(pointwise_conv2, pointwise(pointwise_conv1, h, Plain{}), formula::SwooshL{});
+  }
   /// A 1x1 convolution is a linear map of the channels.
   template <class F>
   static Var<B, 4> pointwise(const Conv2dFilters<B>& filters, const Var<B, 4>& x, F f) {

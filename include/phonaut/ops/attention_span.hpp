@@ -13,6 +13,8 @@ struct AttentionSpan {
   /// What becomes of queries that may see no key. False: weights of zero (and padded queries count as such). True:
   /// uniform weights over all keys, as in implementations that fill masked scores with a large negative number.
   bool uniform_if_empty = false;
+  /// (N) first real key of each utterance, on the host: a stream that has just started has no past yet. Null: 0.
+  const long* first = nullptr;
 
   struct Range {
     long begin, end;
@@ -26,6 +28,7 @@ struct AttentionSpan {
       if (left_chunks >= 0 && own > left_chunks) range.begin = (own - left_chunks) * chunk;
       if ((own + 1) * chunk < keys) range.end = (own + 1) * chunk;
     }
+    if (first && first[n] > range.begin) range.begin = first[n];
     if (lengths) {
       if (lengths[n] < range.end) range.end = lengths[n];
       if (!uniform_if_empty && at >= lengths[n]) range.end = range.begin;

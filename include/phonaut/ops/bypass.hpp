@@ -49,7 +49,7 @@ void bypass_backward(const Reference&, View<const S, 3> dy, View<const S, 3> a, 
 /// (N, ceil(T / repeat), C). Throws ShapeError if they do not fit.
 template <class B>
 Var<B, 3> bypass(const Var<B, 3>& a, const Var<B, 3>& b, Weight<B, 1> scale, long repeat = 1) {
-  check_channels("bypass", a.shape(), scale.extent(0), concat("the scale ", text(scale.shape())));
+  check_channels("bypass", a.shape(), scale.extent(0), "the scale ", scale.shape());
   Shape<3> want = a.shape();
   want[1] = (want[1] + repeat - 1) / repeat;
   check_same_shape("bypass", "the new signal", b.shape(), "what the old one needs", want);

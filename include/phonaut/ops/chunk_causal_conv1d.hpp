@@ -163,8 +163,8 @@ Sequence<B> chunk_causal_conv1d(const Sequence<B>& in, const ChunkCausalWeights<
   check_lengths("chunk_causal_conv1d", in);
   const long channels = in.channels(), taps = weights.chunk_weight.extent(2);
   if (chunk == 0) throw ConfigError("chunk_causal_conv1d: a chunk of 0 frames is none; negative means no chunks");
-  check_channels("chunk_causal_conv1d", in.frames.shape(), weights.chunk_weight.extent(0),
-                 concat("weight ", text(weights.chunk_weight.shape())));
+  check_channels("chunk_causal_conv1d", in.frames.shape(), weights.chunk_weight.extent(0), "weight ",
+                 weights.chunk_weight.shape());
   if (taps % 2 == 0 || weights.chunk_weight.extent(1) != 1 ||
       weights.causal_weight.shape() != Shape<3>{channels, 1, (taps + 1) / 2} ||
       weights.edge.shape() != Shape<3>{2, channels, taps})

@@ -140,7 +140,7 @@ void conv2d_backward(const B& backend, View<const S, 4> dy, View<const S, 4> x, 
 template <class B>
 Var<B, 4> conv2d(const Var<B, 4>& any, Weight<B, 4> weight, Weight<B, 1> bias, const Conv2dOptions& options = {}) {
   using S = typename B::Scalar;
-  check_channels("conv2d", any.shape(), weight.extent(3), concat("weight ", text(weight.shape())));
+  check_channels("conv2d", any.shape(), weight.extent(3), "weight ", weight.shape());
   if (bias && bias.extent(0) != weight.extent(0))
     throw ShapeError(concat("conv2d: bias ", text(bias.shape()), " does not fit weight ", text(weight.shape())));
   const Var<B, 4> x = packed(any);

@@ -60,7 +60,7 @@ void depthwise_conv1d_backward(const Reference&, View<const S, 3> dy, View<const
 /// ShapeError if weight or bias do not fit.
 template <class B>
 Var<B, 3> depthwise_conv1d(const Var<B, 3>& x, Weight<B, 3> weight, Weight<B, 1> bias, long before) {
-  check_channels("depthwise_conv1d", x.shape(), weight.extent(0), concat("weight ", text(weight.shape())));
+  check_channels("depthwise_conv1d", x.shape(), weight.extent(0), "weight ", weight.shape());
   if (weight.extent(1) != 1 || weight.extent(2) < 1 || before < 0 || before >= weight.extent(2) ||
       (bias && bias.extent(0) != weight.extent(0)))
     throw ShapeError(concat("depthwise_conv1d: weight ", text(weight.shape()), " with ", before,

@@ -92,7 +92,7 @@ void depthwise_conv2d_backward(const Reference&, const DepthwiseImage& g, View<c
 template <class B>
 Var<B, 4> depthwise_conv2d(const Var<B, 4>& any, Weight<B, 4> weight, Weight<B, 1> bias, long before, long after,
                            const Lengths& lengths = {}) {
-  check_channels("depthwise_conv2d", any.shape(), weight.extent(0), concat("weight ", text(weight.shape())));
+  check_channels("depthwise_conv2d", any.shape(), weight.extent(0), "weight ", weight.shape());
   const long times = any.extent(1) + before + after - weight.extent(2) + 1;
   if (weight.extent(1) != 1 || weight.extent(3) % 2 == 0 || before < 0 || after < 0 || times < 0 ||
       (bias && bias.extent(0) != weight.extent(0)))

@@ -145,6 +145,84 @@ std::array<View<S, 3>, 3> query_key_position(const View<S, 3>& x, const Relative
 
 }  // namespace detail
 
+/// Keys of frames before a chunk and of the chunk itself, when a stream remembers them.
+template <class B>
+struct StreamedKeys {
+  Var<B, 3> keys;  ///< (N, S, H·query), S >= T: the last T belong to the frames of the chunk
+  Lengths first;   ///< (N) first key of each stream that ever was; empty: all were
+};
+
+namespace detail {
+
+template <class B>
+Var<B, 4> relative_attention(const Sequence<B>& projection, const StreamedKeys<B>& streamed, const Var<B, 2>& relative,
+                             const RelativeAttentionOptions& options) {
+  using S = typename B::Scalar;
+  check_lengths("relative_attention", projection);
+  const long batch = projection.batch(), time = projection.time(), heads = options.heads;
+  const Var<B, 3> x = projection.frames, keys = streamed.keys;
+  const long key_time = keys ? keys.extent(1) : time, past = key_time - time;
+  check_channels("relative_attention", x.shape(), heads * (2 * options.query_width + options.position_width), heads,
+                 " heads of width ", options.query_width, " and ", options.position_width);
+  if (keys && (keys.extent(0) != batch || past < 0 || keys.extent(2) != heads * options.query_width))
+    throw ShapeError(concat("relative_attention: ", heads, " heads of width ", options.query_width, " and a chunk ",
+                            text(x.shape()), " do not fit keys ", text(keys.shape())));
+  if (streamed.first && streamed.first.extent(0) != batch)
+    throw ShapeError(concat("relative_attention: ", batch, " streams but ", streamed.first.extent(0), " first keys"));
+  const Shape<2> table{time > 0 ? time + key_time - 1 : 0, heads * options.position_width};
+  if (relative.shape() != table)
+    throw ShapeError(concat("relative_attention: ", time, " frames, ", past, " before them and ", heads,
+                            " heads of width ", options.position_width, " need relative positions ", text(table),
+                            ", got ", text(relative.shape())));
+  const Var<B, 2> r = packed(relative);
+  auto& ctx = x.context();
+  Lengths real_keys = projection.lengths;
+  if (real_keys && past > 0) real_keys = map_lengths(projection, [past](long length) { return past + length; });
+  const auto describe = [x, keys, r, options, real_keys, first = streamed.first] {
+    auto [q, k, p] = detail::query_key_position(x.in(), options);
+    if (keys) k = keys.in();
+    auto span = detail::span_of(options, real_keys);
+    if (first) span.first = first.data();
+    return kernel::RelativeAttention<S>{options.heads, span, q, k, p, r.in()};
+  };
+  auto weights = ctx.empty(Shape<4>{batch, heads, time, key_time});
+  if (weights.size() > 0) {
+    const auto a = describe();
+    long numbers = 0;
+    kernel::relative_attention_forward_scratch(ctx.backend(), a, numbers);
+    const Tensor<B, 1> scratch = ctx.empty(Shape<1>{numbers});
+    kernel::relative_attention_forward(ctx.backend(), a, scratch.data(), weights.out());
+  }
+  return record(
+      weights,
+      [x, keys, r, weights, options, describe](Context<B>& c, const Tensor<B, 4>& dy) {
+        if (weights.size() == 0) return;
+        const auto a = describe();
+        auto dx = c.sink(x);
+        if (dx && keys && !dx.add) {  // nothing of the projection's own keys is written: they are in `keys`
+          kernel::fill(c.backend(), dx.data, dx.size(), S(0));
+          dx.add = true;
+        }
+        std::array<kernel::HeadFrames<S>, 3> parts;
+        if (dx) {
+          const auto views = detail::query_key_position(View<S, 3>(dx), options);
+          for (size_t i = 0; i < 3; ++i) parts[i] = {views[i], dx.add};
+        }
+        if (keys) {
+          const auto dkeys = c.sink(keys);
+          parts[1] = {View<S, 3>(dkeys), dkeys.add};
+        }
+        long numbers = 0;
+        kernel::relative_attention_backward_scratch(c.backend(), a, numbers);
+        const Tensor<B, 1> scratch = c.empty(Shape<1>{numbers});
+        kernel::relative_attention_backward(c.backend(), a, dy.in(), weights.in(), scratch.data(), parts[0], parts[1],
+                                            parts[2], c.sink(r));
+      },
+      x, keys, r);
+}
+
+}  // namespace detail
+
 /// Attention weights (N, H, T, T) of frames on themselves. `projection` (N, T, H·(2·query + position)) holds queries,
 /// keys and positional queries, heads outermost within each; `relative` (2T - 1, H·position) holds one row per
 /// distance, row j for key position minus query position = j - (T - 1). Padded keys get no weight; with
@@ -153,48 +231,16 @@ std::array<View<S, 3>, 3> query_key_position(const View<S, 3>& x, const Relative
 template <class B>
 Var<B, 4> relative_attention_weights(const Sequence<B>& projection, const Var<B, 2>& relative,
                                      const RelativeAttentionOptions& options) {
-  using S = typename B::Scalar;
-  check_lengths("relative_attention", projection);
-  const long batch = projection.batch(), time = projection.time();
-  check_channels("relative_attention", projection.frames.shape(),
-                 options.heads * (2 * options.query_width + options.position_width),
-                 concat(options.heads, " heads of width ", options.query_width, " and ", options.position_width));
-  if (relative.shape() != Shape<2>{std::max(0L, 2 * time - 1), options.heads * options.position_width})
-    throw ShapeError(concat("relative_attention: ", time, " frames and ", options.heads, " heads of width ",
-                            options.position_width, " need relative positions ",
-                            text(Shape<2>{std::max(0L, 2 * time - 1), options.heads * options.position_width}),
-                            ", got ", text(relative.shape())));
-  const Var<B, 3> x = projection.frames;
-  const Var<B, 2> r = packed(relative);
-  auto& ctx = x.context();
-  const auto describe = [options, lengths = projection.lengths](const Var<B, 3>& from, const Var<B, 2>& rel) {
-    const auto [q, k, p] = detail::query_key_position(from.in(), options);
-    return kernel::RelativeAttention<S>{options.heads, detail::span_of(options, lengths), q, k, p, rel.in()};
-  };
-  auto weights = ctx.empty(Shape<4>{batch, options.heads, time, time});
-  if (weights.size() > 0) {
-    const auto a = describe(x, r);
-    long numbers = 0;
-    kernel::relative_attention_forward_scratch(ctx.backend(), a, numbers);
-    const Tensor<B, 1> scratch = ctx.empty(Shape<1>{numbers});
-    kernel::relative_attention_forward(ctx.backend(), a, scratch.data(), weights.out());
-  }
-  return record(
-      weights,
-      [x, r, weights, options, describe](Context<B>& c, const Tensor<B, 4>& dy) {
-        if (weights.size() == 0) return;
-        const auto a = describe(x, r);
-        const auto dx = c.sink(x);
-        std::array<View<S, 3>, 3> parts;
-        if (dx) parts = detail::query_key_position(View<S, 3>(dx), options);
-        long numbers = 0;
-        kernel::relative_attention_backward_scratch(c.backend(), a, numbers);
-        const Tensor<B, 1> scratch = c.empty(Shape<1>{numbers});
-        kernel::relative_attention_backward(
-            c.backend(), a, dy.in(), weights.in(), scratch.data(), kernel::HeadFrames<S>{parts[0], dx.add},
-            kernel::HeadFrames<S>{parts[1], dx.add}, kernel::HeadFrames<S>{parts[2], dx.add}, c.sink(r));
-      },
-      x, r);
+  return detail::relative_attention<B>(projection, {}, relative, options);
+}
+
+/// Weights (N, H, T, S) of a chunk's T frames on S = L + T keys, of which the first L were before it; `relative`
+/// (2T - 1 + L, H·position), row j for key position minus query position = j - (T + L - 1). The keys inside of
+/// `projection` are not looked at: the caller has put them behind those of the past. Throws as above.
+template <class B>
+Var<B, 4> relative_attention_weights(const Sequence<B>& projection, const StreamedKeys<B>& keys,
+                                     const Var<B, 2>& relative, const RelativeAttentionOptions& options) {
+  return detail::relative_attention(projection, keys, relative, options);
 }
 
 }  // namespace phonaut

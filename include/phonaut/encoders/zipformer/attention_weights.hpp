@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "phonaut/encoders/zipformer/chunks.hpp"
+#include "phonaut/encoders/zipformer/past.hpp"
 #include "phonaut/encoders/zipformer/scaled_linear.hpp"
 #include "phonaut/ops/relative_attention.hpp"
 
@@ -30,17 +31,30 @@ struct AttentionWeights {
 
   /// (N, T, dim) and a table of positions (2T - 1, pos_dim) -> (N, heads, T, T); rows sum to 1.
   Var<B, 4> operator()(const Sequence<B>& x, const Var<B, 2>& positions, const Chunks& chunks = {}) const {
-    return relative_attention_weights(in_proj(x), linear_pos(positions),
-                                      {.heads = config.heads,
-                                       .query_width = config.query_head,
-                                       .position_width = config.pos_head,
-                                       .chunk = chunks.frames,
-                                       .left_chunks = chunks.left_chunks,
-                                       .padding = config.padding});
+    return relative_attention_weights(in_proj(x), linear_pos(positions), options(chunks));
+  }
+  /// A chunk (N, T, dim) of streams that remember the keys of L frames before it, and a table of positions
+  /// (2T - 1 + L, pos_dim) -> (N, heads, T, L + T).
+  Var<B, 4> operator()(const Sequence<B>& x, const Var<B, 2>& positions, const StreamStep& step, Past<B>& keys) const {
+    const Sequence<B> projection = in_proj(x);
+    const long width = config.heads * config.query_head;
+    const Var<B, 3> all = keys.join(slice(projection.frames, 2, width, 2 * width));
+    return relative_attention_weights(projection, StreamedKeys<B>{all, step.first_key}, linear_pos(positions),
+                                      options({}));
   }
   static void visit(auto& self, auto&& f) {
     f("in_proj", self.in_proj);
     f("linear_pos", self.linear_pos);
+  }
+
+ private:
+  RelativeAttentionOptions options(const Chunks& chunks) const {
+    return {.heads = config.heads,
+            .query_width = config.query_head,
+            .position_width = config.pos_head,
+            .chunk = chunks.frames,
+            .left_chunks = chunks.left_chunks,
+            .padding = config.padding};
   }
 };
 

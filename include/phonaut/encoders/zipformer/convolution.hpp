@@ -35,17 +35,29 @@ struct Convolution {
 
   /// (N, T, dim) -> (N, T, dim). `chunk` counts frames; only causal layers look at it.
   Sequence<B> operator()(const Sequence<B>& x, long chunk = -1) const {
-    const auto gated = gated_part<formula::SigmoidGate>(in_proj(x), {.parts = 2, .value = 0, .gate = 1});
-    const Var<B, 3> filtered =
-        config.causal ? (*chunk_causal_conv)(gated, chunk).frames
-                      : depthwise_conv1d(gated.frames, depthwise_conv->weight, depthwise_conv->bias, config.taps / 2);
-    return x.with(out_proj.of_activation(formula::SwooshR{}, filtered));
+    const Sequence<B> gated = gate(x);
+    return output(x, config.causal ? (*chunk_causal_conv)(gated, chunk).frames
+                                   : depthwise_conv1d(gated.frames, depthwise_conv->weight, depthwise_conv->bias,
+                                                      config.taps / 2));
+  }
+  /// One chunk of streams, with what entered the depthwise convolution in the taps / 2 frames before it. Needs a causal
+  /// layer.
+  Sequence<B> operator()(const Sequence<B>& x, const StreamStep& step, Past<B>& before) const {
+    return output(x, (*chunk_causal_conv)({gate(x).frames, step.conv_frames, x.rate}, before).frames);
   }
   static void visit(auto& self, auto&& f) {
     f("in_proj", self.in_proj);
     f("depthwise_conv", self.depthwise_conv);
     f("depthwise_conv", self.chunk_causal_conv);  // published checkpoints have either under this name
     f("out_proj", self.out_proj);
+  }
+
+ private:
+  Sequence<B> gate(const Sequence<B>& x) const {
+    return gated_part<formula::SigmoidGate>(in_proj(x), {.parts = 2, .value = 0, .gate = 1});
+  }
+  Sequence<B> output(const Sequence<B>& x, const Var<B, 3>& filtered) const {
+    return x.with(out_proj.of_activation(formula::SwooshR{}, filtered));
   }
 };
 

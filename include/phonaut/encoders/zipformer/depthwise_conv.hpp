@@ -1,5 +1,7 @@
 #pragma once
 #include "phonaut/core/param.hpp"
+#include "phonaut/encoders/zipformer/past.hpp"
+#include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/chunk_causal_conv1d.hpp"
 #include "phonaut/ops/depthwise_conv1d.hpp"
 
@@ -50,6 +52,17 @@ struct ChunkCausalConv {
                                 .chunk_bias = chunkwise_conv.bias,
                                 .edge = chunkwise_conv_scale},
                                chunk, config.padding);
+  }
+  /// One chunk of streams, whose last taps / 2 frames before it the causal filter sees. The lengths of x say how many
+  /// of its frames the edge scale is for; frames beyond an end are zeros.
+  Sequence<B> operator()(const Sequence<B>& x, Past<B>& before) const {
+    const Sequence<B> y = (*this)(x, x.time());
+    before.join(x.frames);
+    const long seen = std::min(before.frames.extent(1), x.time());
+    if (seen == 0) return y;
+    // By linearity: what the filter makes of the past alone, with zeros for the chunk, belongs to its first frames.
+    const Var<B, 3> tail = depthwise_conv1d(before.frames, causal_conv.weight, {}, 0);
+    return y.with(y.frames + pad(slice(tail, 1, 0, seen), 1, 0, x.time() - seen));
   }
   static void visit(auto& self, auto&& f) {
     f("causal_conv", self.causal_conv);

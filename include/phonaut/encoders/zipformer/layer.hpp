@@ -53,18 +53,27 @@ struct ZipformerLayer {
   /// (N, T, dim) -> (N, T, dim); `positions` is the table of `compact_positions` for T frames.
   Sequence<B> operator()(const Sequence<B>& in, const Var<B, 2>& positions,
                          const zipformer::Chunks& chunks = {}) const {
-    const auto add = [](const Sequence<B>& x, const Sequence<B>& branch) { return x.with(x.frames + branch.frames); };
-    const Var<B, 4> weights = self_attn_weights(in, positions, chunks);
-    Sequence<B> x = add(in, feed_forward1(in));
-    x = add(x, nonlin_attention(x, weights));
-    x = add(x, self_attn1(x, weights));
-    x = add(x, conv_module1(x, chunks.frames));
-    x = add(x, feed_forward2(x));
-    x = x.with(bypass_mid(in.frames, x.frames));
-    x = add(x, self_attn2(x, weights));
-    x = add(x, conv_module2(x, chunks.frames));
-    x = add(x, feed_forward3(x));
-    return x.with(bypass(in.frames, norm(x.frames)));
+    zipformer::LayerPast<B> none;
+    return modules(in, self_attn_weights(in, positions, chunks), none,
+                   [&](const auto& conv, const auto& x, auto&) { return conv(x, chunks.frames); });
+  }
+  /// One chunk of streams, (N, T, dim) -> (N, T, dim), with what they remember; `positions` is the table for T frames
+  /// behind `past`. The chunk joins `past.….all`.
+  Sequence<B> operator()(const Sequence<B>& chunk, const Var<B, 2>& positions, const zipformer::StreamStep& step,
+                         zipformer::LayerPast<B>& past) const {
+    return modules(chunk, self_attn_weights(chunk, positions, step, past.key), past,
+                   [&](const auto& conv, const auto& x, auto& before) { return conv(x, step, before); });
+  }
+  /// What streams remember that look at `left` frames before a chunk.
+  ZipformerLayerState<B> start(long batch, long left) const {
+    const auto zeros = [batch](long frames, long width) { return zero_state<B>(Shape<3>{batch, frames, width}); };
+    const long values = config.heads * config.value_head, half = config.kernel / 2;
+    return {zeros(left, config.heads * config.query_head),
+            zeros(left, nonlin_attention.config.hidden()),
+            zeros(left, values),
+            zeros(left, values),
+            zeros(half, config.dim),
+            zeros(half, config.dim)};
   }
   static void visit(auto& self, auto&& f) {
     f("bypass_scale", self.bypass_scale);
@@ -80,6 +89,23 @@ struct ZipformerLayer {
     f("conv_module1", self.conv_module1);
     f("conv_module2", self.conv_module2);
     f("norm", self.norm);
+  }
+
+ private:
+  template <class Convolve>
+  Sequence<B> modules(const Sequence<B>& in, const Var<B, 4>& weights, zipformer::LayerPast<B>& past,
+                      const Convolve& convolve) const {
+    const auto add = [](const Sequence<B>& x, const Sequence<B>& branch) { return x.with(x.frames + branch.frames); };
+    Sequence<B> x = add(in, feed_forward1(in));
+    x = add(x, nonlin_attention(x, weights, past.nonlin_attn));
+    x = add(x, self_attn1(x, weights, past.val1));
+    x = add(x, convolve(conv_module1, x, past.conv1));
+    x = add(x, feed_forward2(x));
+    x = x.with(bypass_mid(in.frames, x.frames));
+    x = add(x, self_attn2(x, weights, past.val2));
+    x = add(x, convolve(conv_module2, x, past.conv2));
+    x = add(x, feed_forward3(x));
+    return x.with(bypass(in.frames, norm(x.frames)));
   }
 };
 

@@ -1,4 +1,5 @@
 #pragma once
+#include "phonaut/encoders/zipformer/past.hpp"
 #include "phonaut/encoders/zipformer/scaled_linear.hpp"
 #include "phonaut/ops/attend.hpp"
 #include "phonaut/ops/gated_part.hpp"
@@ -25,10 +26,16 @@ struct NonlinAttention {
 
   /// (N, T, dim) and weights (N, heads, T, T), of which the first head is used -> (N, T, dim).
   Sequence<B> operator()(const Sequence<B>& x, const Var<B, 4>& weights) const {
-    const Lengths used = config.padding == Padding::masked ? x.lengths : Lengths();
+    Past<B> none;
+    return (*this)(x, weights, none);
+  }
+  /// A chunk with v · tanh(s) of L frames before it, and weights (N, heads, T, L + T) -> (N, T, dim).
+  Sequence<B> operator()(const Sequence<B>& x, const Var<B, 4>& weights, Past<B>& gated_past) const {
+    const bool masked = config.padding == Padding::masked && !gated_past.frames;  // with a past the weights see to it
+    const Lengths used = masked ? x.lengths : Lengths();
     const Sequence<B> parts{in_proj(x.frames), {}, x.rate};  // (N, T, 3·hidden) = s, v, g
     const auto gated = gated_part<formula::TanhGate>(parts, {.parts = 3, .value = 1, .gate = 0});
-    return x.with(out_proj(multiply_part(attend(weights, gated.frames, 1, used), parts.frames, 3, 2)));
+    return x.with(out_proj(multiply_part(attend(weights, gated_past.join(gated.frames), 1, used), parts.frames, 3, 2)));
   }
   static void visit(auto& self, auto&& f) {
     f("in_proj", self.in_proj);

@@ -1,4 +1,5 @@
 #pragma once
+#include "phonaut/encoders/zipformer/past.hpp"
 #include "phonaut/encoders/zipformer/scaled_linear.hpp"
 #include "phonaut/ops/attend.hpp"
 
@@ -23,8 +24,14 @@ struct SelfAttention {
 
   /// (N, T, dim) and weights (N, heads, T, T) -> (N, T, dim).
   Sequence<B> operator()(const Sequence<B>& x, const Var<B, 4>& weights) const {
-    const Lengths used = config.padding == Padding::masked ? x.lengths : Lengths();
-    return x.with(out_proj(attend(weights, in_proj(x.frames), config.heads, used)));
+    Past<B> none;
+    return (*this)(x, weights, none);
+  }
+  /// A chunk with the values of L frames before it, and weights (N, heads, T, L + T) -> (N, T, dim).
+  Sequence<B> operator()(const Sequence<B>& x, const Var<B, 4>& weights, Past<B>& values) const {
+    const bool masked = config.padding == Padding::masked && !values.frames;  // with a past the weights see to it
+    const Lengths used = masked ? x.lengths : Lengths();
+    return x.with(out_proj(attend(weights, values.join(in_proj(x.frames)), config.heads, used)));
   }
   static void visit(auto& self, auto&& f) {
     f("in_proj", self.in_proj);

@@ -7,6 +7,7 @@
 #include "phonaut/encoders/zipformer/downsample.hpp"
 #include "phonaut/encoders/zipformer/layer.hpp"
 #include "phonaut/ops/compact_positions.hpp"
+#include "phonaut/ops/mask_frames.hpp"
 
 namespace phonaut {
 
@@ -23,6 +24,53 @@ struct ZipformerStackConfig {
   bool causal = false;                                  ///< for chunks and streaming
   Padding padding = Padding::masked;
 };
+
+/// What a stack remembers of a batch of streams.
+template <class B>
+struct ZipformerStackState {
+  Chunking chunking;
+  Streams streams;
+  std::vector<ZipformerLayerState<B>> layers;
+
+  static void visit(auto& self, auto&& f) {
+    f("", self.streams);
+    f("layers", self.layers);
+  }
+};
+
+namespace zipformer {
+
+/// For who does not want to see what the layers of a stack put out.
+struct Unseen {
+  template <class B>
+  void operator()(size_t, const Sequence<B>&) const {}
+};
+
+/// Calls run(chunk) with a chunk of all its frames, zeros where a stream has none, and counts them. The lengths of what
+/// comes back say how much of it is real.
+template <class B, class Run>
+Sequence<B> run_stream(const Sequence<B>& chunk, const Chunking& chunking, Streams& streams, const Run& run) {
+  const long frames = chunking.frames, time = chunk.time();
+  if (time > frames)
+    throw ShapeError(concat("zipformer: a chunk of ", time, " frames is longer than the ", frames,
+                            " that its state was started for"));
+  streams.check("zipformer", chunk, frames, 1);
+  const Streaming<B> streaming(chunk.context());
+  Sequence<B> whole = mask_frames(chunk);
+  if (time < frames) {
+    if (!whole.padded()) {
+      whole.lengths = chunk.context().empty_lengths(chunk.batch());
+      std::fill_n(whole.lengths.data(), chunk.batch(), time);
+    }
+    whole.frames = pad(whole.frames, 1, 0, frames - time);
+  }
+  const Sequence<B> y = run(whole);
+  streams.count(chunk);
+  streams.end_short(chunk, frames);
+  return y;
+}
+
+}  // namespace zipformer
 
 /// Layers that work at one rate. With `downsample` > 1 frames are averaged on the way in and repeated on the way out,
 /// where a bypass mixes them with what came in; so frames in and out are of the same rate, and stacks of several rates
@@ -67,12 +115,56 @@ struct ZipformerStack {
   Sequence<B> operator()(const Sequence<B>& x, const Chunking& chunking = {}) const {
     return run(x, zipformer::Chunks(chunking));
   }
-  /// The same with chunks counted already; for stacks of stacks.
-  Sequence<B> run(const Sequence<B>& x, const zipformer::Chunks& chunks) const {
+  /// The same with chunks counted already; for stacks of stacks. Calls seen(i, y) with what layer i puts out, at the
+  /// layers' own rate.
+  template <class Seen = zipformer::Unseen>
+  Sequence<B> run(const Sequence<B>& x, const zipformer::Chunks& chunks, const Seen& seen = {}) const {
     check(x, chunks);
-    if (!downsample) return at_own_rate(x, chunks);
-    const Sequence<B> slow = at_own_rate((*downsample)(x), chunks.downsampled(config.downsample));
-    return x.with((*out_combiner)(x.frames, slow.frames, config.downsample));
+    const auto own = chunks.downsampled(config.downsample);
+    return at_own_rate(x, [&](Sequence<B> y) {
+      const Var<B, 2> positions = compact_positions(y.context(), y.time(), 0, config.pos_dim);
+      for (size_t i = 0; i < layers.size(); ++i) seen(i, y = layers[i](y, positions, own));
+      return y;
+    });
+  }
+
+  /// The state of `batch` streams that come in chunks of chunking.frames and look chunking.left frames back, both
+  /// counted at the rate of the input. Throws ConfigError for numbers that the stack cannot work with.
+  ZipformerStackState<B> start(long batch, const Chunking& chunking) const {
+    return {chunking, Streams("zipformer", batch), start_layers(batch, chunking)};
+  }
+  /// The next chunk (N, T, dim) of each stream -> (N, chunking.frames, dim); equal to the chunks of the whole. A stream
+  /// of which the chunk holds fewer frames than chunking.frames ends there. Throws ShapeError for a batch, length or
+  /// width that does not fit the state, and for a stream that ends without a frame; StateError for frames of one that
+  /// has ended. Records nothing.
+  Sequence<B> operator()(const Sequence<B>& chunk, ZipformerStackState<B>& state) const {
+    return zipformer::run_stream(chunk, state.chunking, state.streams, [&](const Sequence<B>& whole) {
+      return step(whole, state.streams, state.chunking, state.layers);
+    });
+  }
+  std::vector<ZipformerLayerState<B>> start_layers(long batch, const Chunking& chunking) const {
+    check_stream(chunking);
+    std::vector<ZipformerLayerState<B>> states;
+    for (const auto& layer : layers) states.push_back(layer.start(batch, chunking.left / config.downsample));
+    return states;
+  }
+  /// One chunk of chunking.frames; streams without a frame in it wait. For stacks of stacks.
+  template <class Seen = zipformer::Unseen>
+  Sequence<B> step(const Sequence<B>& x, const Streams& streams, const Chunking& chunking,
+                   std::vector<ZipformerLayerState<B>>& states, const Seen& seen = {}) const {
+    check_channels("zipformer", x.frames.shape(), config.dim, "this stack");
+    const long left = chunking.left / config.downsample;
+    return at_own_rate(x, [&](Sequence<B> y) {
+      const Var<B, 2> positions = compact_positions(y.context(), y.time(), left, config.pos_dim);
+      const zipformer::StreamStep step = step_of(y, streams, left);
+      for (size_t i = 0; i < layers.size(); ++i) {
+        auto past = states[i].past(y.context());
+        y = layers[i](y, positions, step, past);
+        states[i].remember(past, y);
+        seen(i, y);
+      }
+      return y;
+    });
   }
   static void visit(auto& self, auto&& f) {
     f(self.downsample ? "encoder.layers" : "layers", self.layers);  // names of published checkpoints
@@ -81,20 +173,51 @@ struct ZipformerStack {
   }
 
  private:
-  Sequence<B> at_own_rate(Sequence<B> x, const zipformer::Chunks& chunks) const {
-    const Var<B, 2> positions = compact_positions(x.context(), x.time(), 0, config.pos_dim);
-    for (const auto& layer : layers) x = layer(x, positions, chunks);
-    return x;
+  template <class Layers>
+  Sequence<B> at_own_rate(const Sequence<B>& x, const Layers& run_layers) const {
+    if (!downsample) return run_layers(x);
+    const Sequence<B> slow = run_layers((*downsample)(x));
+    return x.with((*out_combiner)(x.frames, slow.frames, config.downsample));
+  }
+  /// `x` is a chunk at the stack's own rate.
+  zipformer::StreamStep step_of(const Sequence<B>& x, const Streams& streams, long left) const {
+    zipformer::StreamStep step{x.context().empty_lengths(x.batch()), {}};
+    const bool masked = x.padded() && config.padding == Padding::masked;
+    if (masked) step.conv_frames = x.context().empty_lengths(x.batch());
+    for (long n = 0; n < x.batch(); ++n) {
+      const long seen = (streams.processed(n) + config.downsample - 1) / config.downsample;
+      step.first_key.data()[n] = left - std::min(left, seen);
+      if (masked) step.conv_frames.data()[n] = seen > 0 ? x.time() : x.length(n);
+    }
+    return step;
   }
   void check(const Sequence<B>& x, const zipformer::Chunks& chunks) const {
     check_channels("zipformer", x.frames.shape(), config.dim, "this stack");
     check_lengths("zipformer", x);
     if (chunks.frames <= 0) return;
-    if (!config.causal)
+    check_causal(chunks.frames);
+    if (chunks.left_chunks >= 0) check_reach(chunks.frames * chunks.left_chunks);
+  }
+  void check_stream(const Chunking& c) const {
+    if (c.frames < 1 || c.left < 0)
       throw ConfigError(
-          concat("zipformer: chunks of ", chunks.frames, " frames need a causal stack, and this one is not"));
-    const long reach = config.kernel / 2 * config.downsample, left = chunks.frames * chunks.left_chunks;
-    if (chunks.left_chunks >= 0 && left < reach)
+          concat("zipformer: a stream needs chunks of at least 1 frame and a bounded number of frames to "
+                 "the left, got ",
+                 c.frames, " and ", c.left));
+    check_causal(c.frames);
+    zipformer::Chunks(c).downsampled(config.downsample);  // throws unless it divides
+    if (c.left % config.downsample != 0)
+      throw ConfigError(concat("zipformer: ", c.left, " frames to the left do not divide by the downsampling factor ",
+                               config.downsample));
+    check_reach(c.left);
+  }
+  void check_causal(long chunk) const {
+    if (!config.causal)
+      throw ConfigError(concat("zipformer: chunks of ", chunk, " frames need a causal stack, and this one is not"));
+  }
+  void check_reach(long left) const {
+    const long reach = config.kernel / 2 * config.downsample;
+    if (left < reach)
       throw ConfigError(concat("zipformer: ", left, " frames to the left are fewer than the ", reach,
                                " that convolutions of ", config.kernel, " taps at downsampling ", config.downsample,
                                " look back"));
