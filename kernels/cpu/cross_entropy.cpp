@@ -1,8 +1,7 @@
 #include <cstdint>
 
+#include "log_sum_exp.hpp"
 #include "parallel.hpp"
-#include "partial.hpp"
-#include "simd_math.hpp"
 
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
@@ -16,16 +15,7 @@ void cross_entropy_forward(const Cpu& cpu, double smoothing, bool mean, View<con
       normaliser[r] = row_loss[r] = 0;
       if (label.data[r] < 0) continue;
       const float* from = x.row(r);
-      Vec top(-infinity());
-      each_register(classes, [&](long i, long n) PHONAUT_FORCE_INLINE {
-        top = max(top, n == Vec::lanes ? Vec::load(from + i)
-                                       : select(Mask::first(n), Vec::load(from + i, n), Vec(-infinity())));
-      });
-      const float highest = largest(top);
-      const double sum_of_exp = row_total(classes, [&](Vec part, long i, long n) PHONAUT_FORCE_INLINE {
-        return part + keep_some(exp(load_some(from + i, n) - Vec(highest)), n);
-      });
-      const double norm = static_cast<double>(highest) + __builtin_log(sum_of_exp);
+      const double norm = log_sum_exp(from, classes);
       double row = (1 - smoothing) * (norm - static_cast<double>(from[label.data[r]]));
       if (smoothing != 0) {
         const double plain = row_total(

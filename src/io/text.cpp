@@ -36,32 +36,37 @@ std::string shape_text(std::span<const long> shape) {
 
 std::string error_text(int error) { return std::generic_category().message(error); }
 
-std::size_t find_invalid_utf8(std::string_view text) noexcept {
+std::size_t utf8_length(std::string_view text, std::size_t at) noexcept {
   const auto byte = [&](std::size_t i) -> unsigned {
     return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
   };
+  const unsigned first = byte(at);
+  if (first < 0x80) return 1;
+  std::size_t length = 0;
+  unsigned low = 0x80, high = 0xBF;  // of the second byte
+  if (first >= 0xC2 && first <= 0xDF) {
+    length = 2;
+  } else if (first >= 0xE0 && first <= 0xEF) {
+    length = 3;
+    if (first == 0xE0) low = 0xA0;
+    if (first == 0xED) high = 0x9F;
+  } else if (first >= 0xF0 && first <= 0xF4) {
+    length = 4;
+    if (first == 0xF0) low = 0x90;
+    if (first == 0xF4) high = 0x8F;
+  } else {
+    return 0;
+  }
+  if (byte(at + 1) < low || byte(at + 1) > high) return 0;
+  for (std::size_t k = 2; k < length; ++k)
+    if (byte(at + k) < 0x80 || byte(at + k) > 0xBF) return 0;
+  return length;
+}
+
+std::size_t find_invalid_utf8(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size();) {
-    const unsigned first = byte(i);
-    std::size_t length = 1;
-    unsigned low = 0x80, high = 0xBF;  // of the second byte
-    if (first >= 0x80) {
-      if (first >= 0xC2 && first <= 0xDF) {
-        length = 2;
-      } else if (first >= 0xE0 && first <= 0xEF) {
-        length = 3;
-        if (first == 0xE0) low = 0xA0;
-        if (first == 0xED) high = 0x9F;
-      } else if (first >= 0xF0 && first <= 0xF4) {
-        length = 4;
-        if (first == 0xF0) low = 0x90;
-        if (first == 0xF4) high = 0x8F;
-      } else {
-        return i;
-      }
-      if (byte(i + 1) < low || byte(i + 1) > high) return i;
-      for (std::size_t k = 2; k < length; ++k)
-        if (byte(i + k) < 0x80 || byte(i + k) > 0xBF) return i;
-    }
+    const std::size_t length = utf8_length(text, i);
+    if (length == 0) return i;
     i += length;
   }
   return std::string_view::npos;
