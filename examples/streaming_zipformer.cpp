@@ -1,0 +1,71 @@
+// Streams a recording through a causal Zipformer: sound goes in chunk by chunk, and what comes out is what the whole
+// recording gives in one call. Prints what each chunk took, and the largest difference of any number.
+//
+//   streaming_zipformer [recording, 16 kHz]
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <phonaut/io/audio.hpp>
+#include <phonaut/phonaut.hpp>
+
+using namespace phonaut;
+
+namespace {
+
+constexpr long kShift = 160, kLength = 400;  // samples between filterbank frames, and in one
+
+/// Filterbank frames from … to-1 of a recording, (1, to - from, 80): only the samples that they cover are looked at.
+Sequence<Backend> features(Context<Backend>& ctx, const KaldiFbank<Backend>& fbank, const Audio& audio, long from,
+                           long to) {
+  const auto first = audio.samples.begin() + from * kShift;
+  const std::vector<float> samples(first, first + (to - from - 1) * kShift + kLength);
+  return fbank({input(ctx, Shape<2>{1, static_cast<long>(samples.size())}, samples), {}, 16000});
+}
+
+/// Largest difference of the frames `part` from those of `whole` that begin at `at`.
+double difference(const Sequence<Backend>& whole, const Sequence<Backend>& part, long at) {
+  const auto all = values_of(whole.frames), some = values_of(part.frames);
+  double largest = 0;
+  for (size_t i = 0; i < some.size(); ++i)
+    largest = std::max<double>(largest, std::fabs(some[i] - all[static_cast<size_t>(at * whole.channels()) + i]));
+  return largest;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const Audio audio =
+      read_audio(argc > 1 ? argv[1] : PHONAUT_EXAMPLE_DATA "/librispeech_mini/test-other/1998/1998-15444-0003.flac");
+  Context<Backend> ctx;
+  const KaldiFbank<Backend> fbank(ctx, KaldiConfig::kaldi());
+  const ZipformerEncoder<Backend> encoder(ctx, {.encoder = ZipformerConfig::small().causal()});  // random weights
+  const Chunking chunking{.frames = 32, .left = 128};  // 0.64 s at a time, with 2.56 s before it in sight
+  const long frames = fbank.frames(audio.frames()), hop = 2 * chunking.frames;
+  const auto whole = encoder(features(ctx, fbank, audio, 0, frames), chunking);
+
+  auto state = encoder.start(1, chunking);
+  long numbers = 0;
+  for_each_weight(state, [&](const std::string&, const auto& remembered) { numbers += remembered.size(); });
+  std::printf("%.1f s of sound; between chunks %ld numbers are remembered\n", audio.seconds(), numbers);
+  double largest = 0, busy = 0;
+  long out = 0;
+  for (long at = 0, next; at < frames; at = next) {
+    next = std::min(frames, at == 0 ? hop + 13 : at + hop);  // the stem looks 13 frames ahead
+    const auto start = std::chrono::steady_clock::now();
+    const auto y = encoder(features(ctx, fbank, audio, at, next), state);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    busy += seconds.count();
+    largest = std::max(largest, difference(whole, y, out));
+    out += y.time();
+    std::printf("sound up to %5.2f s   %2ld frames   %5.1f ms\n", 0.01 * static_cast<double>(next), y.time(),
+                1e3 * seconds.count());
+  }
+  const auto rest = encoder.finish(ctx, state);
+  largest = std::max(largest, difference(whole, rest, out));
+  std::printf("and %ld frames at the end, %ld of %ld in all; %.3f of real time; largest difference %.1e\n", rest.time(),
+              out + rest.time(), whole.time(), busy / audio.seconds(), largest);
+  return out + rest.time() == whole.time() && largest < 1e-4 ? 0 : 1;
+} catch (const Error& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
+}
