@@ -21,9 +21,20 @@ void column_mean(const Cpu& cpu, View<const float, 2> x, float* mean) {
   });
 }
 
+void subtract_columns(const Cpu& cpu, View<const float, 2> x, const float* mean, Sink<float, 2> y) {
+  parallel_rows(cpu.threads, x.shape[0], x.shape[1], [&](long first, long last) {
+    for (long r = first; r < last; ++r)
+      each_register(x.shape[1], [&](long i, long n) PHONAUT_FORCE_INLINE {
+        put_some(y.row(r) + i, load_some(x.row(r) + i, n) - load_some(mean + i, n), y.add, n);
+      });
+  });
+}
+
 }  // namespace phonaut::kernel::PHONAUT_ISA
 #else
 #include "phonaut/ops/centre_columns.hpp"
 #endif
 
 PHONAUT_DISPATCH(column_mean, (const Cpu& cpu, View<const float, 2> x, float* mean), (cpu, x, mean))
+PHONAUT_DISPATCH(subtract_columns, (const Cpu& cpu, View<const float, 2> x, const float* mean, Sink<float, 2> y),
+                 (cpu, x, mean, y))

@@ -17,6 +17,13 @@ CASES(activation_linear) {
          .flops = 2.0 * double(rows * in * out),
          .check = rows <= 10});
   }
+  const Shape<3> shape{3, 4, 9};
+  add("with a mask " + text(shape), inputs(normal(shape, 1, 3), normal(Shape<2>{5, 9}, 2), normal(Shape<1>{5}, 3)),
+      [](const auto& x, const auto& w, const auto& b) {
+        const auto mask = input(x.context(), Shape<2>{3, 9}, normal(Shape<2>{3, 9}, 4).data).tensor();
+        return activation_linear(x, w, b, formula::SwooshR{}, mask);
+      },
+      {.tolerance = 64 * eps, .time = false});
 }
 
 }  // namespace

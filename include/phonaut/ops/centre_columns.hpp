@@ -30,6 +30,7 @@ void subtract_columns(const Reference&, View<const S, 2> x, const S* mean, Sink<
 }
 
 void column_mean(const Cpu& cpu, View<const float, 2> x, float* mean);
+void subtract_columns(const Cpu& cpu, View<const float, 2> x, const float* mean, Sink<float, 2> y);
 
 }  // namespace kernel
 

@@ -1,0 +1,95 @@
+// Handlers of what the Zipformer recipe does in training alone: rules that change gradients, masks from given draws.
+#include "golden.hpp"
+#include "phonaut/ops/activation_linear.hpp"
+#include "phonaut/ops/balance.hpp"
+#include "phonaut/ops/formula/byte_slope.hpp"
+#include "phonaut/ops/formula/swoosh.hpp"
+#include "phonaut/ops/limit_value.hpp"
+#include "phonaut/ops/penalize_large.hpp"
+#include "phonaut/ops/scale_gradient.hpp"
+#include "phonaut/ops/whiten.hpp"
+#include "zipformer_support.hpp"
+
+namespace phonaut::golden {
+namespace {
+
+const Register balancer_op("zipformer.balancer", [](auto& g) {
+  const auto& c = g.config;
+  const BalanceOptions options{.min_positive = c.number("min_positive"),
+                               .max_positive = c.number("max_positive"),
+                               .min_abs = c.number("min_abs"),
+                               .max_abs = c.number("max_abs"),
+                               .scale = c.number("grad_scale")};
+  if (c.integer("channel_dim") == 1) g.output("y", balance(g.input("x", "NCT"), options), "NCT");
+  else g.output("y", balance(g.input("x", "TNC"), options), "TNC");
+});
+
+const Register whiten_op("zipformer.whiten", [](auto& g) {
+  const WhitenOptions options{
+      .limit = g.config.number("limit"), .scale = g.config.number("grad_scale"), .groups = g.config.integer("groups")};
+  const auto x = g.input("x", "TNC");
+  g.mid("metric", std::vector{whitening_metric(x, options)});
+  g.output("y", whiten(x, options), "TNC");
+});
+
+const Register penalize_op("zipformer.penalize_abs_values_gt", [](auto& g) {
+  g.output("y", penalize_large(g.input("x", rank<1>), g.config.number("limit"), g.config.number("penalty")));
+});
+const Register limit_op("zipformer.limit_param_value", [](auto& g) {
+  g.output("y", limit_value(g.input("x", rank<1>), g.config.number("min"), g.config.number("max")));
+});
+const Register scale_grad_op("zipformer.scale_grad", [](auto& g) {
+  g.output("y", scale_gradient(g.input("x", rank<1>), g.config.number("alpha")));
+});
+
+/// The mask (N, C) that draws of any shape with those elements make: 1 / (1 - rate) where a draw is above the rate.
+template <class B>
+Tensor<B, 2> dropout_mask(Golden<B>& g, const std::string& key, long batch, double rate) {
+  std::vector<double> mask = g.values(key);
+  for (double& u : mask) u = u > rate ? 1 / (1 - rate) : 0;
+  return input(g.context(), Shape<2>{batch, static_cast<long>(mask.size()) / batch}, mask).tensor();
+}
+
+const Register dropout3_op("zipformer.dropout3", [](auto& g) {
+  const auto x = g.input("x", "NTC");
+  g.output("y", scale_utterances(x, dropout_mask(g, "input.u", x.extent(0), g.config.number("p"))), "NTC");
+});
+
+template <class B, class F>
+void dropout_linear(Golden<B>& g, F f) {
+  const auto x = g.input("x", "TNC");
+  g.output("y",
+           activation_linear(x, g.weight("weight", rank<2>), g.weight("bias", rank<1>), f,
+                             dropout_mask(g, "input.u", x.extent(0), g.config.number("p"))),
+           "TNC");
+}
+const Register dropout_swooshl_op("zipformer.act_dropout_linear_swooshl",
+                                  [](auto& g) { dropout_linear(g, formula::SwooshL{}); });
+const Register dropout_swooshr_op("zipformer.act_dropout_linear_swooshr",
+                                  [](auto& g) { dropout_linear(g, formula::SwooshR{}); });
+
+/// Slopes in bytes. Where a slope falls between two bytes within rounding, the file says so, and either will do.
+template <class B, class F>
+void byte_slopes(Golden<B>& g, const std::string& kind, F f) {
+  using S = typename B::Scalar;
+  const auto x = g.values("input.x"), u = g.values("input.u"), dy = g.values("input.grad_y");
+  const auto sure = g.integers("output.unambiguous_" + kind), file = g.integers("output.q_" + kind);
+  std::vector<long> bytes;
+  std::vector<double> gradients;
+  for (size_t i = 0; i < x.size(); ++i) {
+    const auto byte = formula::ByteSlope::encode(f.slope(static_cast<S>(x[i])), static_cast<S>(u[i]));
+    bytes.push_back(sure[i] ? byte : file[i]);
+    gradients.push_back(static_cast<double>(static_cast<S>(dy[i]) *
+                                            formula::ByteSlope::decode<S>(static_cast<std::uint8_t>(bytes.back()))));
+  }
+  g.output("q_" + kind, bytes);
+  g.output("grad_x_" + kind, gradients);
+  g.excuse("output.unambiguous_" + kind, "says which bytes count");
+}
+const Register bytes_op("zipformer.swoosh_train_quantised", [](auto& g) {
+  byte_slopes(g, "l", formula::SwooshL{});
+  byte_slopes(g, "r", formula::SwooshR{});
+});
+
+}  // namespace
+}  // namespace phonaut::golden
