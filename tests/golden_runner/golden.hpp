@@ -210,9 +210,9 @@ class Golden {
   Var<B, R> variable(const std::string& key, const Layout<R>& layout) {
     const std::vector<long>& in_file = file_.shape(key);
     Shape<R> file_shape{};
-    if (in_file.size() == R) std::copy(in_file.begin(), in_file.end(), file_shape.begin());
-    else if (R != 0 || file_.values(key).size() != 1)
+    if (in_file.size() != R && (R != 0 || file_.values(key).size() != 1))
       throw ShapeError(concat(key, " has rank ", in_file.size(), " in the file, but the op takes rank ", R));
+    if constexpr (R > 0) std::copy(in_file.begin(), in_file.end(), file_shape.begin());
     const Shape<R> shape = layout.to_ours(file_shape);
     const auto constant = phonaut::input(context_, shape, layout.values_to_ours(file_.values(key), shape));
     const Var<B, R> x = context_.variable(constant.tensor());
