@@ -57,6 +57,12 @@ void repeat_frames_backward(const Reference&, View<const S, 3> dy, long times, S
     }
 }
 
+void average_frames_forward(const Cpu& cpu, View<const float, 3> x, const long* lengths, long group, View<float, 3> y);
+void average_frames_backward(const Cpu& cpu, View<const float, 3> dy, const long* lengths, long group,
+                             Sink<float, 3> dx);
+void repeat_frames_forward(const Cpu& cpu, View<const float, 3> x, long times, View<float, 3> y);
+void repeat_frames_backward(const Cpu& cpu, View<const float, 3> dy, long times, Sink<float, 3> dx);
+
 }  // namespace kernel
 
 /// Means of `group` neighbouring frames: T -> ceil(T / group), the last one over what is left of the utterance. Frames

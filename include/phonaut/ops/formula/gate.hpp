@@ -1,6 +1,17 @@
 #pragma once
 #include "phonaut/core/math.hpp"
 
+namespace phonaut {
+
+/// Which of the equal parts of a frame's channels is the value, and which one the gate.
+struct PartGate {
+  long parts = 2;
+  long value = 0;
+  long gate = 1;
+};
+
+}  // namespace phonaut
+
 namespace phonaut::formula {
 
 /// Gates know their slope from their value, which saves backward a second exponential.
