@@ -15,6 +15,7 @@ CASES(depthwise_conv1d) {
                                            {2, 9, 33, 4, 3},
                                            {1, 70, 20, 31, 15},
                                            {2, 130, 17, 15, 0},
+                                           {1, 500, 192, 31, 15},
                                            {8, 500, 192, 31, 15},
                                            {8, 125, 384, 15, 7}}) {
     const double n = double(s.batch * s.time * s.channels);
@@ -29,6 +30,10 @@ CASES(depthwise_conv1d) {
          .flops = 2 * n * double(s.taps),
          .check = s.time <= 150});
   }
+  // Frames that lie inside of wider ones.
+  add("2x21x19 of 2x21x40 taps 9", inputs(normal(Shape<3>{2, 21, 40}, 1), normal(Shape<3>{19, 1, 9}, 2, 0.3)),
+      [](const auto& x, const auto& w) { return depthwise_conv1d(slice(x, 2, 3, 22), w, {}, 4); },
+      {.tolerance = 16 * eps, .gradient = 64 * eps, .time = false});  // sums of 9 products; filters sum over 42 frames
 }
 
 }  // namespace
