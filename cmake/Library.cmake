@@ -27,7 +27,7 @@ target_include_directories(phonaut_headers INTERFACE $<BUILD_INTERFACE:${PROJECT
                                                      $<BUILD_INTERFACE:${generated}>
                                                      $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 
-find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Threads REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Eigen3 REQUIRED NO_MODULE)
 
@@ -38,7 +38,7 @@ add_library(phonaut::cpu ALIAS phonaut_cpu)
 target_link_libraries(phonaut_cpu PUBLIC phonaut_headers
                                   PRIVATE $<BUILD_INTERFACE:phonaut_flags> $<BUILD_INTERFACE:nlohmann_json::nlohmann_json>
                                           $<BUILD_INTERFACE:Eigen3::Eigen>
-                                          OpenMP::OpenMP_CXX)
+                                          Threads::Threads)
 set_target_properties(phonaut_cpu PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME cpu)
 if(COMMAND phonaut_add_cpu_kernels)
   phonaut_add_cpu_kernels(phonaut_cpu)

@@ -3,35 +3,39 @@
 // reduces writes one partial result per block and adds them in block order. Then 1, 2 and n threads give equal bits.
 #include "isa.hpp"
 
+namespace phonaut::kernel {
+
+/// Calls `call(state, first, last)` for ranges that cover [0, blocks) once, on the calling thread and on at most
+/// `threads - 1` others: those of the process's pool (src/cpu/thread_pool.cpp) that have time. Returns when all calls
+/// have. Within a call, a further run_blocks stays on its thread. `call` must not throw.
+void run_blocks(long threads, long blocks, void (*call)(const void* state, long first, long last),
+                const void* state) noexcept;
+
+}  // namespace phonaut::kernel
+
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
 
-/// Calls `run(block)` for each block of [0, blocks). One thread never enters OpenMP: the thread sanitizer cannot look
-/// into libgomp, and a call into it costs more than a small kernel. `run` must not throw.
+/// Calls `run(block)` for each block of [0, blocks), in no order. `run` must not throw.
 template <class F>
 PHONAUT_INLINE void parallel_for(long threads, long blocks, const F& run) {
-  if (threads > blocks) threads = blocks;
-#ifdef _OPENMP
-  if (threads > 1) {
-#pragma omp parallel for num_threads(static_cast <int>(threads)) schedule(static)
-    for (long block = 0; block < blocks; ++block) run(block);
+  if (threads > 1 && blocks > 1) {
+    run_blocks(
+        threads, blocks,
+        [](const void* state, long first, long last) {
+          for (long block = first; block < last; ++block) (*static_cast<const F*>(state))(block);
+        },
+        &run);
     return;
   }
-#endif
   for (long block = 0; block < blocks; ++block) run(block);
 }
 
-/// Calls `run(t)` once for each t of [0, threads), each on a thread of its own where OpenMP has that many.
+/// Calls `run(t)` once for each t of [0, threads), at most so many at a time: for kernels that keep working memory per
+/// t. Any thread may come to run any t, and one thread several.
 template <class F>
 PHONAUT_INLINE void parallel_threads(long threads, const F& run) {
-#ifdef _OPENMP
-  if (threads > 1) {
-#pragma omp parallel for num_threads(static_cast <int>(threads)) schedule(static, 1)
-    for (long t = 0; t < threads; ++t) run(t);
-    return;
-  }
-#endif
-  for (long t = 0; t < threads; ++t) run(t);
+  parallel_for(threads, threads, run);
 }
 
 PHONAUT_INLINE constexpr long blocks_of(long n, long block) { return (n + block - 1) / block; }
@@ -44,7 +48,7 @@ struct EvenBlocks {
 };
 
 /// Elements per block of a memory-bound kernel: 64 KiB of floats, half of an L2's share, large against the 1 us that
-/// waking a thread costs.
+/// sharing work with another thread costs.
 constexpr long elements_per_block = 16384;
 
 /// Calls `run(first, last)` for ranges of rows of about `elements_per_block` elements each.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/gemm.hpp"
+#include "kernels/cpu/parallel.hpp"
 
 namespace phonaut::kernel {
 
@@ -45,16 +46,16 @@ void gemm_onednn(const Cpu& cpu, const Gemm<float>& g) {
     const long first = block % per_matrix * rows_per_block;
     multiply_block(g, block / per_matrix, first, std::min(rows_per_block, g.m - first));
   };
-  const int threads = static_cast<int>(std::min<long>(cpu.threads, blocks));
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(1);  // of this thread's own regions, which oneDNN would open
-  if (threads > 1) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (long block = 0; block < blocks; ++block) run(block);
-  } else {
-    for (long block = 0; block < blocks; ++block) run(block);
-  }
-  omp_set_num_threads(before);
+  run_blocks(
+      cpu.threads, blocks,
+      [](const void* state, long begin, long end) {
+        // oneDNN would open a parallel region of its own in each call.
+        const int before = omp_get_max_threads();
+        omp_set_num_threads(1);
+        for (long block = begin; block < end; ++block) (*static_cast<const decltype(run)*>(state))(block);
+        omp_set_num_threads(before);
+      },
+      &run);
 }
 
 }  // namespace phonaut::kernel
