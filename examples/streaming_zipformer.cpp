@@ -64,7 +64,8 @@ int main(int argc, char** argv) try {
   largest = std::max(largest, difference(whole, rest, out));
   std::printf("and %ld frames at the end, %ld of %ld in all; %.3f of real time; largest difference %.1e\n", rest.time(),
               out + rest.time(), whole.time(), busy / audio.seconds(), largest);
-  return out + rest.time() == whole.time() && largest < 1e-4 ? 0 : 1;
+  const bool same = out + rest.time() == whole.time() && largest < 1e-4;  // rounding of numbers of the order of 1
+  return same ? 0 : 1;
 } catch (const Error& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

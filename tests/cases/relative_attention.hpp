@@ -48,6 +48,40 @@ CASES(relative_attention) {
          .flops = all * (2.0 * double(s.query + s.place) + 10),
          .check = time <= 40});
   }
+  // Chunks of streams: keys of the past in front of their own, of which late starters have fewer.
+  struct Chunk {
+    long batch, time, past, heads, query, place;
+    std::vector<long> lengths, first;
+    Padding padding;
+  };
+  for (const Chunk& s : std::vector<Chunk>{{1, 1, 3, 1, 1, 1, {}, {}, masked},
+                                           {2, 4, 6, 4, 4, 2, {}, {0, 4}, masked},
+                                           {3, 5, 19, 2, 8, 4, {5, 2, 0}, {0, 19, 19}, masked},
+                                           {3, 5, 19, 2, 8, 4, {5, 2, 0}, {0, 19, 19}, reference},
+                                           {1, 40, 30, 2, 32, 5, {}, {7}, masked},
+                                           {8, 32, 128, 4, 32, 4, {}, {}, masked}}) {
+    const long keys = s.past + s.time, width = s.heads * (2 * s.query + s.place);
+    const double all = double(s.batch * s.heads * s.time * keys);
+    add(concat(s.batch, "x", s.time, " after ", s.past, " heads ", s.heads, s.padding == reference ? " reference" : "",
+               s.lengths.empty() ? "" : " padded"),
+        inputs(normal(Shape<3>{s.batch, s.time, width}, 1, 0.5),
+               normal(Shape<3>{s.batch, keys, s.heads * s.query}, 2, 0.5),
+               normal(Shape<2>{s.time + keys - 1, s.heads * s.place}, 3)),
+        [s](const auto& x, const auto& k, const auto& r) {
+          using B = typename std::remove_cvref_t<decltype(x)>::Backend;
+          const auto list = [&](const std::vector<long>& values) {
+            return values.empty() ? Lengths() : lengths_of(x.context(), values);
+          };
+          return relative_attention_weights(
+              Sequence<B>{x, list(s.lengths), 0}, StreamedKeys<B>{k, list(s.first)}, r,
+              {.heads = s.heads, .query_width = s.query, .position_width = s.place, .padding = s.padding});
+        },
+        {.tolerance = 64 * eps,  // as above
+         .gradient = 256 * eps,
+         .bytes = 4.0 * all,
+         .flops = all * (2.0 * double(s.query + s.place) + 10),
+         .check = s.batch < 8});
+  }
 }
 
 }  // namespace
