@@ -56,6 +56,11 @@ class GoldenFile {
   const std::string& path() const { return reader_.path(); }
   const std::string& op() const { return op_; }
   const std::string& name() const { return case_; }
+  /// What the file says of itself; empty if nothing.
+  std::string note() const {
+    const auto found = reader_.metadata().find("note");
+    return found == reader_.metadata().end() ? std::string() : found->second;
+  }
   const Config& config() const { return config_; }
   bool has(const std::string& key) const { return reader_.contains(key); }
   /// In the order of the file.

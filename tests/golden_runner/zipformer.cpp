@@ -130,9 +130,15 @@ const Register conv_module_op("zipformer.conv_module", [](auto& g) {
 });
 
 const Register bypass_op("zipformer.bypass", [](auto& g) {
-  evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
-  zipformer::Bypass<B> layer(g.context(), {.dim = g.config.integer("C")});
+  typename zipformer::Bypass<B>::Config config{.dim = g.config.integer("C")};
+  if (in_training(g)) {
+    config.recipe = zipformer::share(training_of(g, {{"bypass_skip", {"u"}}}), Padding::reference);
+    config.skip = g.config.number("skip_rate");
+    config.least = g.config.number("scale_min");
+    config.most = g.config.number("scale_max");
+  }
+  zipformer::Bypass<B> layer(g.context(), config);
   g.load(layer);
   g.output("y", layer(g.input("src_orig", "TNC"), g.input("src", "TNC")), "TNC");
 });
@@ -157,21 +163,32 @@ const Register upsample_op("zipformer.upsample", [](auto& g) {
 });
 
 const Register convnext_op("zipformer.convnext", [](auto& g) {
-  evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
-  ConvNext<B> layer(g.context(), {.channels = g.config.integer("C")});
+  typename ConvNext<B>::Config config{.channels = g.config.integer("C")};
+  if (in_training(g)) {
+    ZipformerTraining training = training_of(g, {{"layer_drop", {"u"}}});
+    training.stem_skip = g.config.number("layerdrop");
+    config.recipe = zipformer::share(training, Padding::reference);
+  }
+  ConvNext<B> layer(g.context(), config);
   g.load(layer);
   g.output("y", layer(g.input("x", "NCTF")), "NCTF");
 });
 
 const Register conv2d_subsampling_op("zipformer.conv2d_subsampling", [](auto& g) {
-  evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   const auto& c = g.config;
+  ZipformerTraining training = ZipformerTraining::off();
+  if (in_training(g)) {
+    training = training_of(g, {{"layer_drop", {"u_layerdrop"}}, {"dropout", {"u_dropout"}}});
+    training.stem_skip = c.number("layerdrop");
+    training.dropout = c.number("dropout");
+  }
   Conv2dSubsampling<B> layer(g.context(), {.features = c.integer("idim"),
                                            .out = c.integer("odim"),
                                            .channels = {c.integer("c1"), c.integer("c2"), c.integer("c3")},
-                                           .padding = Padding::reference});
+                                           .padding = Padding::reference,
+                                           .training = training});
   g.load(layer);
   if (is_streaming(g)) return streaming_conv2d_subsampling(g, layer);
   const auto y = layer(g.sequence("x", "NTC", g.integers("input.x_lens")));
@@ -180,9 +197,22 @@ const Register conv2d_subsampling_op("zipformer.conv2d_subsampling", [](auto& g)
 });
 
 const Register encoder_layer_op("zipformer.encoder_layer", [](auto& g) {
-  evaluation_only(g);
   using B = typename std::remove_reference_t<decltype(g)>::Backend;
   const auto& c = g.config;
+  ZipformerTraining training = ZipformerTraining::off();
+  if (in_training(g)) {
+    training = training_of(g, {{"dropout", {"u_ff1_dropout", "u_ff2_dropout", "u_ff3_dropout"}},
+                               {"attention_skip", {"u_attention_skip"}},
+                               {"conv_skip", {"u_conv1_skip", "u_conv2_skip"}},
+                               {"feed_forward2_skip", {"u_ff2_skip"}},
+                               {"feed_forward3_skip", {"u_ff3_skip"}},
+                               {"bypass_skip", {"u_bypass_skip"}}});
+    training.dropout = c.number("dropout");
+    training.attention_skip = training.conv_skip = training.feed_forward2_skip = training.feed_forward3_skip =
+        c.number("skip");
+    // Only their words tell such files from the others.
+    if (g.file().note().find("replaced by the uniform distribution") != std::string::npos) training.even_attention = 1;
+  }
   ZipformerLayer<B> layer(g.context(), {.dim = c.integer("D"),
                                         .heads = c.integer("H"),
                                         .feedforward = c.integer("F"),
@@ -192,7 +222,9 @@ const Register encoder_layer_op("zipformer.encoder_layer", [](auto& g) {
                                         .pos_head = c.integer("p"),
                                         .pos_dim = c.integer("P"),
                                         .causal = g.has("weight.conv_module1.depthwise_conv.causal_conv.weight"),
-                                        .padding = Padding::reference});
+                                        .padding = Padding::reference,
+                                        .training = training,
+                                        .skip = training.on ? c.number("skip") : 0});
   g.load(layer);
   if (is_streaming(g)) return streaming_encoder_layer(g, layer, positions_of(g));
   g.no_other_gradients();

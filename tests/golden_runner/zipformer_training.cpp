@@ -1,5 +1,6 @@
 // Handlers of what the Zipformer recipe does in training alone: rules that change gradients, masks from given draws.
 #include "golden.hpp"
+#include "phonaut/encoders/zipformer/training.hpp"
 #include "phonaut/ops/activation_linear.hpp"
 #include "phonaut/ops/balance.hpp"
 #include "phonaut/ops/formula/byte_slope.hpp"
@@ -89,6 +90,45 @@ void byte_slopes(Golden<B>& g, const std::string& kind, F f) {
 const Register bytes_op("zipformer.swoosh_train_quantised", [](auto& g) {
   byte_slopes(g, "l", formula::SwooshL{});
   byte_slopes(g, "r", formula::SwooshR{});
+});
+
+/// The schedules of the recipe, by the names of the file.
+const Register scheduled_float_op("zipformer.scheduled_float", [](auto& g) {
+  const auto recipe = ZipformerTraining::published();
+  const auto compare = [&](const std::string& name, const ScheduledFloat& schedule) {
+    std::vector<double> values;
+    for (const double batch : g.values("input.batch_count")) values.push_back(schedule.at(batch));
+    g.output(name, values);
+  };
+  compare("dropout", recipe.dropout);
+  compare("attention_skip", recipe.attention_skip);
+  compare("const_attention", recipe.even_attention);
+  compare("ff_skip", recipe.feed_forward2_skip);
+  compare("bypass_scale_min", recipe.bypass_least);
+  compare("balancer_prob", zipformer::sites::balance_hidden.probability);
+  compare("whiten_7p5", zipformer::sites::whiten_feed_forward.limit);
+  compare("whiten_4_ratio3", zipformer::sites::whiten_layer.limit);
+  compare("convnext_layerdrop", recipe.stem_skip);
+  compare("pos_emb_skip", recipe.position_skip);
+});
+
+const Register feature_masks_op("zipformer.feature_masks", []<class B>(Golden<B>& g) {
+  const double rate = ZipformerTraining::published().feature_mask;
+  const auto first = g.values("input.u1"), second = g.values("input.u2");
+  const long batch = static_cast<long>(first.size());
+  std::vector<long> keep1, keep2;
+  for (size_t n = 0; n < first.size(); ++n) {
+    keep1.push_back(first[n] > rate);
+    keep2.push_back(first[n] > rate && second[n] > rate);
+  }
+  const zipformer::FeatureFlags flags{lengths_of(g.context(), keep1), lengths_of(g.context(), keep2)};
+  const auto dims = g.config.integers("encoder_dim"), unmasked = g.config.integers("encoder_unmasked_dim");
+  for (size_t i = 0; i < dims.size(); ++i) {
+    Tensor<B, 2> mask = zipformer::feature_mask(g.context(), flags, dims[i], unmasked[i]);
+    if (!mask) mask = g.context().full(Shape<2>{batch, dims[i]}, typename B::Scalar(1));
+    const auto values = values_of(g.context(), mask);
+    g.output(concat("mask.", i), std::vector<double>(values.begin(), values.end()));
+  }
 });
 
 }  // namespace

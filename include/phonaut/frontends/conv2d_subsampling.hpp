@@ -6,6 +6,7 @@
 #include "phonaut/frontends/conv_next.hpp"
 #include "phonaut/layers/bias_norm.hpp"
 #include "phonaut/ops/conv2d.hpp"
+#include "phonaut/ops/swoosh_in_bytes.hpp"
 
 namespace phonaut {
 
@@ -29,6 +30,7 @@ struct Conv2dSubsampling {
     long out = 192;      ///< channels of the result
     std::array<long, 3> channels{8, 32, 128};
     Padding padding = Padding::masked;
+    ZipformerTraining training = ZipformerTraining::off();
     /// Bands that are left of the features.
     long bands() const { return ((features - 1) / 2 - 1) / 2; }
   };
@@ -43,6 +45,7 @@ struct Conv2dSubsampling {
     }
   };
   Config config;
+  zipformer::SharedRecipe recipe;  ///< of config.training
   Convolutions conv;
   ConvNext<B> convnext;
   Param<B, 2> out_weight;  ///< (out, channels[2] · bands), channels outermost
@@ -52,10 +55,11 @@ struct Conv2dSubsampling {
   /// Throws ConfigError for features that do not reach through the convolutions.
   Conv2dSubsampling(Context<B>& ctx, const Config& c)
       : config(checked(c)),
+        recipe(zipformer::share(c.training, c.padding)),
         conv{{ctx, {.in = 1, .out = c.channels[0], .time = 3, .frequency = 3}},
              {ctx, {.in = c.channels[0], .out = c.channels[1], .time = 3, .frequency = 3}},
              {ctx, {.in = c.channels[1], .out = c.channels[2], .time = 3, .frequency = 3}}},
-        convnext(ctx, {.channels = c.channels[2]}),
+        convnext(ctx, {.channels = c.channels[2], .recipe = recipe}),
         out_weight(
             make_param(ctx, Shape<2>{c.out, c.channels[2] * c.bands()}, Init::fan_in(c.channels[2] * c.bands()))),
         out_bias(make_param(ctx, Shape<1>{c.out}, Init::fan_in(c.channels[2] * c.bands()))),
@@ -71,9 +75,12 @@ struct Conv2dSubsampling {
     if (in.time() < 9)
       throw ShapeError(concat("conv2d_subsampling: ", in.time(), " frames are fewer than the 9 that make one"));
     const Lengths lengths = map_lengths(in, frames_of);
-    Var<B, 4> x = image(in.frames);
-    x = convnext(x, config.padding == Padding::masked ? lengths : Lengths());
-    return {out_norm(flattened_linear(x)), lengths, in.rate / 2};
+    const Var<B, 4> x = convnext(image(in.frames, in.lengths), config.padding == Padding::masked ? lengths : Lengths());
+    const zipformer::Training<B> training(recipe, in.context());
+    Var<B, 3> y = training.whitened(flattened_linear(x), zipformer::sites::whiten_stem, lengths);
+    y = bias_norm(y, out_norm.bias, training.limited(out_norm.log_scale, -1.5, 1.5));
+    if (const auto mask = training.dropout_mask(y.extent(0), y.extent(2))) y = scale_utterances(y, mask);
+    return {y, lengths, in.rate / 2};
   }
 
   /// Frames of the input that a window must have to give `frames` of a stream: they look ahead.
@@ -107,12 +114,22 @@ struct Conv2dSubsampling {
     return {out_norm(flattened_linear(x)), given, window.rate / 2};
   }
   /// The convolutions alone: (N, T, features) -> (N, (T - 7) / 2, bands, channels[2]).
-  Var<B, 4> image(const Var<B, 3>& features) const {
+  Var<B, 4> image(const Var<B, 3>& features, const Lengths& lengths = {}) const {
+    namespace sites = zipformer::sites;
     const Var<B, 3> dense = packed(features);
+    const zipformer::Training<B> training(recipe, dense.context());
+    const auto after = [&](auto frames) {  // what balancers count, behind a convolution
+      return training && lengths ? map_lengths(Sequence<B>{dense, lengths, 0}, frames) : Lengths();
+    };
     Var<B, 4> x = reshape(dense, Shape<4>{dense.extent(0), dense.extent(1), dense.extent(2), 1});
-    x = filtered(x, conv.conv0, {.padding = {0, 1}});
-    x = filtered(x, conv.conv4, {.stride = {2, 2}});
-    return filtered(x, conv.conv7, {.stride = {1, 2}});
+    x = convolved(x, conv.conv0, {.padding = {0, 1}});
+    const double factor = training ? training.settings().stem_gradient : 1;
+    if (factor > 0 && factor != 1) x = scale_gradient(x, factor);
+    x = activated(training, x, sites::balance_stem_first, after([](long l) { return std::max(0L, l - 2); }));
+    x = convolved(x, conv.conv4, {.stride = {2, 2}});
+    x = activated(training, x, sites::balance_stem_later, after([](long l) { return l < 3 ? 0 : (l - 3) / 2; }));
+    x = convolved(x, conv.conv7, {.stride = {1, 2}});
+    return activated(training, x, sites::balance_stem_later, after(frames_of));
   }
   /// (N, T, bands, C) -> (N, T, out). Published weights have the channels of a frame outermost, our images the bands.
   Var<B, 3> flattened_linear(const Var<B, 4>& x) const {
@@ -141,9 +158,14 @@ struct Conv2dSubsampling {
           concat("conv2d_subsampling: ", c.features, " features (at least 7) cannot become ", c.out, " channels"));
     return c;
   }
-  static Var<B, 4> filtered(const Var<B, 4>& x, const Conv2dFilters<B>& filters, const Conv2dOptions& options) {
-    const Var<B, 4> weight = permute(x.context().lift(filters.weight), {0, 2, 3, 1});
-    return map(conv2d(x, weight, filters.bias, options), formula::SwooshR{});
+  static Var<B, 4> convolved(const Var<B, 4>& x, const Conv2dFilters<B>& filters, const Conv2dOptions& options) {
+    return conv2d(x, permute(x.context().lift(filters.weight), {0, 2, 3, 1}), filters.bias, options);
+  }
+  static Var<B, 4> activated(const zipformer::Training<B>& training, const Var<B, 4>& any,
+                             const zipformer::BalancerSite& site, const Lengths& lengths) {
+    const Var<B, 4> x = training.balanced(any, site, lengths);
+    if (training && training.settings().byte_slopes) return swoosh_in_bytes(x, formula::SwooshR{});
+    return map(x, formula::SwooshR{});
   }
 };
 

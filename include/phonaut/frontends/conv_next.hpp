@@ -2,6 +2,7 @@
 // A residual block over time and frequency without normalisation. Liu et al., "A ConvNet for the 2020s", 2022, as Yao
 // et al., "Zipformer", 2023, use it.
 #include "phonaut/core/param.hpp"
+#include "phonaut/encoders/zipformer/training.hpp"
 #include "phonaut/layers/streams.hpp"
 #include "phonaut/ops/activation_linear.hpp"
 #include "phonaut/ops/arithmetic.hpp"
@@ -40,6 +41,7 @@ struct ConvNext {
     long channels = 0;
     long hidden_ratio = 3;
     long kernel = 7;  ///< in time and in frequency, odd
+    zipformer::SharedRecipe recipe = {};
   };
   Config config;
   Conv2dFilters<B> depthwise_conv, pointwise_conv1, pointwise_conv2;
@@ -53,7 +55,13 @@ struct ConvNext {
   /// With `lengths`, frames at and beyond them count as zeros, as they would behind the end of the utterance alone.
   Var<B, 4> operator()(const Var<B, 4>& x, const Lengths& lengths = {}) const {
     const long half = config.kernel / 2;
-    return x + branch(depthwise_conv2d(x, depthwise_conv.weight, depthwise_conv.bias, half, half, lengths));
+    const auto h = depthwise_conv2d(x, depthwise_conv.weight, depthwise_conv.bias, half, half, lengths);
+    namespace sites = zipformer::sites;
+    const zipformer::Training<B> training(config.recipe, x.context());
+    const UtteranceFlags kept = training.kept(x.extent(0), &ZipformerTraining::stem_skip, "layer_drop");
+    const auto y = x + keep_utterances(branch(h, training, lengths), kept);
+    return training.whitened(training.balanced(y, sites::balance_stem_block, lengths), sites::whiten_stem_block,
+                             lengths);
   }
   /// A piece of streams, with the kernel / 2 frames before it. The last kernel / 2 frames of x are looked at only: they
   /// will come again, in front of the next piece. (N, T, F, C) -> (N, T - kernel / 2, F, C).
@@ -65,7 +73,7 @@ struct ConvNext {
       std::transform(lengths.data(), lengths.data() + lengths.size(), seen.data(), [half](long n) { return half + n; });
     }
     const auto h = depthwise_conv2d(before.join(x), depthwise_conv.weight, depthwise_conv.bias, 0, 0, seen);
-    return slice(x, 1, 0, h.extent(1)) + branch(h);
+    return slice(x, 1, 0, h.extent(1)) + branch(h, zipformer::Training<B>({}, x.context()), seen);
   }
   static void visit(auto& self, auto&& f) {
     f("depthwise_conv", self.depthwise_conv);
@@ -75,8 +83,10 @@ struct ConvNext {
 
  private:
   struct Plain {};
-  Var<B, 4> branch(const Var<B, 4>& h) const {
-    return pointwise(pointwise_conv2, pointwise(pointwise_conv1, h, Plain{}), formula::SwooshL{});
+  Var<B, 4> branch(const Var<B, 4>& h, const zipformer::Training<B>& training, const Lengths& lengths) const {
+    const auto wide =
+        training.balanced(pointwise(pointwise_conv1, h, Plain{}), zipformer::sites::balance_stem_hidden, lengths);
+    return pointwise(pointwise_conv2, wide, formula::SwooshL{});
   }
   /// A 1x1 convolution is a linear map of the channels.
   template <class F>

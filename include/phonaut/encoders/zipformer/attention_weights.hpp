@@ -4,6 +4,8 @@
 #include "phonaut/encoders/zipformer/chunks.hpp"
 #include "phonaut/encoders/zipformer/past.hpp"
 #include "phonaut/encoders/zipformer/scaled_linear.hpp"
+#include "phonaut/encoders/zipformer/training.hpp"
+#include "phonaut/ops/penalize_scores.hpp"
 #include "phonaut/ops/relative_attention.hpp"
 
 namespace phonaut::zipformer {
@@ -18,6 +20,7 @@ struct AttentionWeights {
     long pos_head = 4;     ///< channels of a positional query, per head
     long pos_dim = 48;     ///< channels of the table of positions
     Padding padding = Padding::masked;
+    SharedRecipe recipe = {};
   };
   Config config;
   ScaledLinear<B> in_proj;     ///< dim -> heads·(2·query_head + pos_head): queries, keys, positional queries
@@ -31,6 +34,8 @@ struct AttentionWeights {
 
   /// (N, T, dim) and a table of positions (2T - 1, pos_dim) -> (N, heads, T, T); rows sum to 1.
   Var<B, 4> operator()(const Sequence<B>& x, const Var<B, 2>& positions, const Chunks& chunks = {}) const {
+    const Training<B> training(config.recipe, x.context());
+    if (training) return trained(training, x, positions, chunks);
     return relative_attention_weights(in_proj(x), linear_pos(positions), options(chunks));
   }
   /// A chunk (N, T, dim) of streams that remember the keys of L frames before it, and a table of positions
@@ -48,6 +53,21 @@ struct AttentionWeights {
   }
 
  private:
+  Var<B, 4> trained(const Training<B>& training, const Sequence<B>& x, const Var<B, 2>& positions,
+                    const Chunks& chunks) const {
+    auto& ctx = x.context();
+    const long width = config.heads * config.query_head;  // of the keys, which stand behind the queries
+    Var<B, 3> h = training.balanced(in_proj(x.frames), sites::balance_keys, x.lengths, width, width);
+    h = training.whitened(h, sites::whiten_keys, x.lengths, config.heads, width, width);
+    Sequence<B> projection = x.with(h);
+    Var<B, 2> relative, content_only;
+    if (training.happens(&ZipformerTraining::position_skip))
+      content_only = ctx.constant(ctx.zeros(Shape<2>{positions.extent(0), config.heads * config.pos_head}));
+    else relative = linear_pos(positions);
+    if (training.happens(training.settings().score_penalty))
+      projection = penalize_scores(projection, relative, options(chunks));
+    return relative_attention_weights(projection, relative ? relative : content_only, options(chunks));
+  }
   RelativeAttentionOptions options(const Chunks& chunks) const {
     return {.heads = config.heads,
             .query_width = config.query_head,

@@ -3,6 +3,7 @@
 
 #include "phonaut/encoders/zipformer/depthwise_conv.hpp"
 #include "phonaut/encoders/zipformer/scaled_linear.hpp"
+#include "phonaut/encoders/zipformer/training.hpp"
 #include "phonaut/ops/formula/swoosh.hpp"
 #include "phonaut/ops/gated_part.hpp"
 
@@ -15,6 +16,7 @@ struct Convolution {
     long dim = 0, taps = 0;  ///< an odd number of taps
     bool causal = false;     ///< stay inside of the chunk
     Padding padding = Padding::masked;
+    SharedRecipe recipe = {};
   };
   Config config;
   ScaledLinear<B> in_proj;                              ///< dim -> 2·dim: values, gates
@@ -54,10 +56,15 @@ struct Convolution {
 
  private:
   Sequence<B> gate(const Sequence<B>& x) const {
-    return gated_part<formula::SigmoidGate>(in_proj(x), {.parts = 2, .value = 0, .gate = 1});
+    const Training<B> training(config.recipe, x.context());
+    const Var<B, 3> parts = training.balanced(in_proj(x.frames), sites::balance_conv_gate, x.lengths, config.dim);
+    return gated_part<formula::SigmoidGate>(x.with(parts), {.parts = 2, .value = 0, .gate = 1});
   }
   Sequence<B> output(const Sequence<B>& x, const Var<B, 3>& filtered) const {
-    return x.with(out_proj.of_activation(formula::SwooshR{}, filtered));
+    const Training<B> training(config.recipe, x.context());
+    const Var<B, 3> balanced = training.balanced(filtered, sites::balance_filtered, x.lengths);
+    const Var<B, 3> y = training.whitened(balanced, sites::whiten_filtered, x.lengths);
+    return x.with(out_proj.of_activation(formula::SwooshR{}, y));
   }
 };
 

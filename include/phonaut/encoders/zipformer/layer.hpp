@@ -5,8 +5,10 @@
 #include "phonaut/encoders/zipformer/feed_forward.hpp"
 #include "phonaut/encoders/zipformer/nonlin_attention.hpp"
 #include "phonaut/encoders/zipformer/self_attention.hpp"
+#include "phonaut/encoders/zipformer/training.hpp"
 #include "phonaut/layers/bias_norm.hpp"
 #include "phonaut/ops/arithmetic.hpp"
+#include "phonaut/ops/even_weights.hpp"
 
 namespace phonaut {
 
@@ -23,8 +25,11 @@ struct ZipformerLayer {
     long pos_dim = 48;                                    ///< channels of the table of positions
     bool causal = false;
     Padding padding = Padding::masked;
+    ZipformerTraining training = ZipformerTraining::off();
+    ScheduledFloat skip = 0;  ///< in training, how often an utterance passes the whole layer by
   };
   Config config;
+  zipformer::SharedRecipe recipe;  ///< of config.training
   zipformer::AttentionWeights<B> self_attn_weights;
   zipformer::SelfAttention<B> self_attn1, self_attn2;
   zipformer::FeedForward<B> feed_forward1, feed_forward2, feed_forward3;
@@ -36,18 +41,19 @@ struct ZipformerLayer {
 
   ZipformerLayer(Context<B>& ctx, const Config& c)
       : config(c),
-        self_attn_weights(ctx, {c.dim, c.heads, c.query_head, c.pos_head, c.pos_dim, c.padding}),
-        self_attn1(ctx, {c.dim, c.heads, c.value_head, c.padding}),
-        self_attn2(ctx, {c.dim, c.heads, c.value_head, c.padding}),
-        feed_forward1(ctx, {c.dim, 3 * c.feedforward / 4}),
-        feed_forward2(ctx, {c.dim, c.feedforward}),
-        feed_forward3(ctx, {c.dim, 5 * c.feedforward / 4}),
-        nonlin_attention(ctx, {c.dim, c.padding}),
-        conv_module1(ctx, {c.dim, c.kernel, c.causal, c.padding}),
-        conv_module2(ctx, {c.dim, c.kernel, c.causal, c.padding}),
+        recipe(zipformer::share(c.training, c.padding)),
+        self_attn_weights(ctx, {c.dim, c.heads, c.query_head, c.pos_head, c.pos_dim, c.padding, recipe}),
+        self_attn1(ctx, {c.dim, c.heads, c.value_head, c.padding, recipe}),
+        self_attn2(ctx, {c.dim, c.heads, c.value_head, c.padding, recipe}),
+        feed_forward1(ctx, {c.dim, 3 * c.feedforward / 4, recipe}),
+        feed_forward2(ctx, {c.dim, c.feedforward, recipe}),
+        feed_forward3(ctx, {c.dim, 5 * c.feedforward / 4, recipe}),
+        nonlin_attention(ctx, {c.dim, c.padding, recipe}),
+        conv_module1(ctx, {c.dim, c.kernel, c.causal, c.padding, recipe}),
+        conv_module2(ctx, {c.dim, c.kernel, c.causal, c.padding, recipe}),
         norm(ctx, {c.dim}),
-        bypass(ctx, {c.dim}),
-        bypass_mid(ctx, {c.dim}),
+        bypass(ctx, {.dim = c.dim, .least = c.training.bypass_least, .skip = c.skip, .recipe = recipe}),
+        bypass_mid(ctx, {.dim = c.dim, .least = c.training.bypass_least, .recipe = recipe}),
         bypass_scale(make_param(ctx, Shape<1>{c.dim}, Init::constant(0.5))) {}
 
   /// (N, T, dim) -> (N, T, dim); `positions` is the table of `compact_positions` for T frames.
@@ -95,17 +101,39 @@ struct ZipformerLayer {
   template <class Convolve>
   Sequence<B> modules(const Sequence<B>& in, const Var<B, 4>& weights, zipformer::LayerPast<B>& past,
                       const Convolve& convolve) const {
-    const auto add = [](const Sequence<B>& x, const Sequence<B>& branch) { return x.with(x.frames + branch.frames); };
+    namespace sites = zipformer::sites;
+    using Settings = ZipformerTraining;
+    const zipformer::Training<B> training(recipe, in.context());
+    const auto kept = [&](typename zipformer::Training<B>::Rate rate, const char* kind) {
+      return training.kept(in.batch(), rate, kind);
+    };
+    const auto balanced = [&](const Sequence<B>& x, const zipformer::BalancerSite& site) {
+      return x.with(training.balanced(x.frames, site, x.lengths));
+    };
+    const auto add = [](const Sequence<B>& x, const Sequence<B>& branch, const UtteranceFlags& keep = {}) {
+      return x.with(x.frames + keep_utterances(branch.frames, keep));
+    };
+    // Drawn here, in this order: that of a call's arguments would depend on the compiler.
+    const UtteranceFlags attends = kept(&Settings::attention_skip, "attention_skip");
+    const UtteranceFlags convolves1 = kept(&Settings::conv_skip, "conv_skip");
+    const UtteranceFlags feeds2 = kept(&Settings::feed_forward2_skip, "feed_forward2_skip");
+    const UtteranceFlags convolves2 = kept(&Settings::conv_skip, "conv_skip");
+    const UtteranceFlags feeds3 = kept(&Settings::feed_forward3_skip, "feed_forward3_skip");
+    const Var<B, 4> first_head = training.happens(&Settings::even_attention) ? even_weights(weights) : weights;
+
     Sequence<B> x = add(in, feed_forward1(in));
-    x = add(x, nonlin_attention(x, weights, past.nonlin_attn));
-    x = add(x, self_attn1(x, weights, past.val1));
-    x = add(x, convolve(conv_module1, x, past.conv1));
-    x = add(x, feed_forward2(x));
+    x = add(x, balanced(nonlin_attention(x, first_head, past.nonlin_attn), sites::balance_nonlin), attends);
+    x = add(x, self_attn1(x, weights, past.val1), attends);
+    x = add(x, convolve(conv_module1, x, past.conv1), convolves1);
+    x = add(x, balanced(feed_forward2(x), sites::balance_feed_forward2), feeds2);
     x = x.with(bypass_mid(in.frames, x.frames));
-    x = add(x, self_attn2(x, weights, past.val2));
-    x = add(x, convolve(conv_module2, x, past.conv2));
-    x = add(x, feed_forward3(x));
-    return x.with(bypass(in.frames, norm(x.frames)));
+    x = add(x, self_attn2(x, weights, past.val2), attends);
+    x = add(x, convolve(conv_module2, x, past.conv2), convolves2);
+    x = add(x, balanced(feed_forward3(x), sites::balance_feed_forward3), feeds3);
+    x = balanced(x, sites::balance_before_norm);
+    x = x.with(bias_norm(x.frames, norm.bias, training.limited(norm.log_scale, -1.5, 1.5)));
+    x = balanced(x.with(bypass(in.frames, x.frames)), sites::balance_layer);
+    return x.with(training.whitened(x.frames, sites::whiten_layer, x.lengths));
   }
 };
 

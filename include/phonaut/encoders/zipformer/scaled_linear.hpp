@@ -32,10 +32,10 @@ struct ScaledLinear {
     return linear(x, weight, bias);
   }
   Sequence<B> operator()(const Sequence<B>& x) const { return x.with(linear(x.frames, weight, bias)); }
-  /// f(x) Wᵀ + b, in one node that keeps x alone.
+  /// f(x) Wᵀ + b, in one node that keeps x alone; f(x) times a mask (N, in), if there is one.
   template <class F, size_t R>
-  Var<B, R> of_activation(F f, const Var<B, R>& x) const {
-    return activation_linear(x, weight, bias, f);
+  Var<B, R> of_activation(F f, const Var<B, R>& x, const Tensor<B, 2>& mask = {}) const {
+    return activation_linear(x, weight, bias, f, mask);
   }
   static void visit(auto& self, auto&& f) {
     f("weight", self.weight);

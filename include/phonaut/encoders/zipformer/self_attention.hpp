@@ -1,6 +1,7 @@
 #pragma once
 #include "phonaut/encoders/zipformer/past.hpp"
 #include "phonaut/encoders/zipformer/scaled_linear.hpp"
+#include "phonaut/encoders/zipformer/training.hpp"
 #include "phonaut/ops/attend.hpp"
 
 namespace phonaut::zipformer {
@@ -12,6 +13,7 @@ struct SelfAttention {
     long dim = 0, heads = 0;
     long value_head = 12;  ///< channels of a value, per head
     Padding padding = Padding::masked;
+    SharedRecipe recipe = {};
   };
   Config config;
   ScaledLinear<B> in_proj;   ///< dim -> heads·value_head
@@ -31,7 +33,9 @@ struct SelfAttention {
   Sequence<B> operator()(const Sequence<B>& x, const Var<B, 4>& weights, Past<B>& values) const {
     const bool masked = config.padding == Padding::masked && !values.frames;  // with a past the weights see to it
     const Lengths used = masked ? x.lengths : Lengths();
-    return x.with(out_proj(attend(weights, values.join(in_proj(x.frames)), config.heads, used)));
+    const Var<B, 3> y = out_proj(attend(weights, values.join(in_proj(x.frames)), config.heads, used));
+    const Training<B> training(config.recipe, x.context());
+    return x.with(training.whitened(y, sites::whiten_self_attention, x.lengths));
   }
   static void visit(auto& self, auto&& f) {
     f("in_proj", self.in_proj);

@@ -23,6 +23,8 @@ struct ZipformerStackConfig {
   long pos_dim = 48;                                    ///< channels of the table of positions, even
   bool causal = false;                                  ///< for chunks and streaming
   Padding padding = Padding::masked;
+  long unmasked_dim = 0;  ///< channels that training never masks, if a Zipformer's recipe masks any; 0: all of them
+  ZipformerTraining training = ZipformerTraining::off();
 };
 
 /// What a stack remembers of a batch of streams.
@@ -102,11 +104,16 @@ struct ZipformerStack {
                                         .pos_head = c.pos_head,
                                         .pos_dim = c.pos_dim,
                                         .causal = c.causal,
-                                        .padding = c.padding});
-    for (long i = 0; i < c.layers; ++i) layers.push_back(deep_copy(first, ctx.backend()));
+                                        .padding = c.padding,
+                                        .training = c.training});
+    for (long i = 0; i < c.layers; ++i) {
+      layers.push_back(deep_copy(first, ctx.backend()));
+      layers.back().bypass.config.skip = skip_of(i);
+    }
     if (c.downsample > 1) {
       downsample.emplace(ctx, typename zipformer::Downsample<B>::Config{c.downsample, c.padding});
-      out_combiner.emplace(ctx, typename zipformer::Bypass<B>::Config{c.dim});
+      out_combiner.emplace(ctx, typename zipformer::Bypass<B>::Config{
+                                    .dim = c.dim, .least = c.training.bypass_least, .recipe = layers[0].recipe});
     }
   }
 
@@ -116,14 +123,20 @@ struct ZipformerStack {
     return run(x, zipformer::Chunks(chunking));
   }
   /// The same with chunks counted already; for stacks of stacks. Calls seen(i, y) with what layer i puts out, at the
-  /// layers' own rate.
+  /// layers' own rate. `flags` say of which utterances channels are masked.
   template <class Seen = zipformer::Unseen>
-  Sequence<B> run(const Sequence<B>& x, const zipformer::Chunks& chunks, const Seen& seen = {}) const {
+  Sequence<B> run(const Sequence<B>& x, const zipformer::Chunks& chunks, const Seen& seen = {},
+                  const zipformer::FeatureFlags& flags = {}) const {
     check(x, chunks);
     const auto own = chunks.downsampled(config.downsample);
+    const Tensor<B, 2> mask = zipformer::feature_mask(x.context(), flags, config.dim, config.unmasked_dim);
+    const auto masked = [&](const Sequence<B>& y) { return mask ? y.with(scale_utterances(y.frames, mask)) : y; };
     return at_own_rate(x, [&](Sequence<B> y) {
-      const Var<B, 2> positions = compact_positions(y.context(), y.time(), 0, config.pos_dim);
-      for (size_t i = 0; i < layers.size(); ++i) seen(i, y = layers[i](y, positions, own));
+      Var<B, 2> positions = compact_positions(y.context(), y.time(), 0, config.pos_dim);
+      if (const zipformer::Training<B> training(layers[0].recipe, y.context()); training)
+        positions = dropout(positions, training.at(&ZipformerTraining::position_dropout));
+      y = masked(y);
+      for (size_t i = 0; i < layers.size(); ++i) seen(i, y = masked(layers[i](y, positions, own)));
       return y;
     });
   }
@@ -173,6 +186,15 @@ struct ZipformerStack {
   }
 
  private:
+  /// How often layer i is passed by: the layers take turns.
+  ScheduledFloat skip_of(long i) const {
+    const ZipformerTraining& t = config.training;
+    const double turn = (t.layers_until - t.layers_from) / static_cast<double>(config.layers);
+    const double begin = t.layers_from + static_cast<double>(i) * turn;
+    const double last = t.layer_skip_last * std::sqrt(static_cast<double>(config.downsample));
+    if (!(turn > 0)) return last;
+    return {{begin, t.layer_skip_first}, {begin + turn, last}};
+  }
   template <class Layers>
   Sequence<B> at_own_rate(const Sequence<B>& x, const Layers& run_layers) const {
     if (!downsample) return run_layers(x);

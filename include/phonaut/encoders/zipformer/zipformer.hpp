@@ -42,8 +42,12 @@ struct Zipformer {
   Zipformer(Context<B>& ctx, const Config& c)
       : config(c), downsample_output(ctx, {.factor = c.output_downsample, .padding = c.padding}) {
     if (c.stacks.empty()) throw ConfigError("zipformer: an encoder needs at least one stack");
+    const double turn = 4000 / static_cast<double>(c.stacks.size() + 1);  // batches in which a stack's layers wake up
     for (ZipformerStackConfig stack : c.stacks) {
       stack.padding = c.padding;
+      stack.training = c.training;
+      stack.training.layers_from = turn * static_cast<double>(encoders.size() + 1);
+      stack.training.layers_until = turn * static_cast<double>(encoders.size() + 2);
       encoders.emplace_back(ctx, stack);
     }
   }
@@ -52,16 +56,19 @@ struct Zipformer {
   /// chunks that a stack cannot work with.
   Sequence<B> operator()(const Sequence<B>& x, const Chunking& chunking = {}) const {
     const zipformer::Chunks chunks(chunking);
+    const zipformer::FeatureFlags flags = feature_flags(x);
     return downsample_output(
-        through(0, x, [&](size_t i, const Sequence<B>& in) { return encoders[i].run(in, chunks); }));
+        through(0, x, [&](size_t i, const Sequence<B>& in) { return encoders[i].run(in, chunks, {}, flags); }));
   }
   /// What the picked layers, stacks or the encoder put out, in the order of `picks`, each with its lengths and frame
   /// rate. Stacks behind the last one that is needed do not run. Throws ConfigError for a pick that is not there.
   std::vector<Sequence<B>> encode(const Sequence<B>& x, const std::vector<ZipformerPick>& picks,
                                   const Chunking& chunking = {}) const {
     const zipformer::Chunks chunks(chunking);
-    return collect(
-        x, picks, [&](size_t i, const Sequence<B>& in, const auto& seen) { return encoders[i].run(in, chunks, seen); });
+    const zipformer::FeatureFlags flags = feature_flags(x);
+    return collect(x, picks, [&](size_t i, const Sequence<B>& in, const auto& seen) {
+      return encoders[i].run(in, chunks, seen, flags);
+    });
   }
   /// What every stack puts out, at the rate of x.
   std::vector<Sequence<B>> stack_outputs(const Sequence<B>& x, const Chunking& chunking = {}) const {
@@ -120,6 +127,10 @@ struct Zipformer {
   }
 
  private:
+  /// Which utterances are masked, in all stacks alike.
+  zipformer::FeatureFlags feature_flags(const Sequence<B>& x) const {
+    return zipformer::feature_flags(zipformer::Training<B>(encoders[0].layers[0].recipe, x.context()), x.batch());
+  }
   /// x as stack i takes it: as many channels as it has, zeros where x has fewer.
   Sequence<B> fitted(const Sequence<B>& x, size_t i) const {
     const long width = x.channels(), dim = encoders[i].config.dim;

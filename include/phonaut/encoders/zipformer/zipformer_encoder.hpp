@@ -38,7 +38,8 @@ struct ZipformerEncoder {
       : encoder_embed(ctx, {.features = c.features,
                             .out = c.encoder.stacks.empty() ? 0 : c.encoder.stacks.front().dim,
                             .channels = c.channels,
-                            .padding = c.encoder.padding}),
+                            .padding = c.encoder.padding,
+                            .training = c.encoder.training}),
         encoder(ctx, c.encoder) {}
 
   /// (N, T, features), usually at 100 Hz -> (N, T'', width) at a quarter of the rate, with T' = (T - 7) / 2 and
