@@ -2,7 +2,7 @@
 //
 //   phonaut-bench-peers serve [--threads N]    answers requests: served.hpp
 //   phonaut-bench-peers smoke                  each work once, small
-//   phonaut-bench-peers features FILE          what the frontends make of the signal, as safetensors
+//   phonaut-bench-peers features FILE          what is computed of small inputs, as safetensors
 #include <phonaut/io/safetensors.hpp>
 #include <phonaut/phonaut.hpp>
 
@@ -71,11 +71,23 @@ struct Peers {
   Gradients<B> gradients;
 };
 
-void write_features(const std::string& file) {
+void write_results(const std::string& file) {
   Peers p(1, {.seconds = 4, .samples = 64, .dims = 8, .slices = 4});
   const auto kaldi = p.kaldi(), mel = p.mel();
   const std::vector<float> a = values_of(kaldi.frames), b = values_of(mel.frames);
+  p.ctx.train();
+  const Var<B, 2> x = p.ctx.variable(p.embeddings);
+  const Var<B, 0> loss = sigreg(x, p.directions);
+  const std::vector<float> value{item(loss)}, embeddings = values_of(x),
+                                              directions = values_of(p.ctx.constant(p.directions));
+  p.ctx.backward(loss, p.gradients);
+  const std::vector<float> gradient = values_of(p.ctx.constant(p.gradients[x]));
   const std::vector<SafetensorsEntry> entries{
+      safetensors_entry("sigreg/x", {x.extent(0), x.extent(1)}, std::span<const float>(embeddings)),
+      safetensors_entry("sigreg/slices", {p.directions.extent(0), p.directions.extent(1)},
+                        std::span<const float>(directions)),
+      safetensors_entry("sigreg/loss", {}, std::span<const float>(value)),
+      safetensors_entry("sigreg/gradient", {x.extent(0), x.extent(1)}, std::span<const float>(gradient)),
       safetensors_entry("fbank", {kaldi.time(), kaldi.channels()}, std::span<const float>(a)),
       safetensors_entry("log_mel", {mel.time(), mel.channels()}, std::span<const float>(b))};
   write_safetensors(file, entries);
@@ -103,7 +115,7 @@ int main(int argc, char** argv) {
       p.sigreg_step();
       std::printf("%ld and %ld frames, one step of SIGReg\n", p.kaldi().time(), p.mel().time());
     } else if (command == "features" && !file.empty()) {
-      write_features(file);
+      write_results(file);
     } else {
       std::fprintf(stderr, "usage: phonaut-bench-peers serve [--threads N] | smoke | features FILE\n");
       return 2;

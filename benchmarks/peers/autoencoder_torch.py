@@ -13,13 +13,15 @@ import copy
 import functools
 import json
 import math
-import os
 import sys
 
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import nn
+try:
+    import numpy as np
+    import torch
+    import torch.nn.functional as F
+    from torch import nn
+except ImportError as missing:
+    sys.exit(f"autoencoder_torch.py: {sys.executable} has no {missing.name}")
 
 import safetensors_file
 import served

@@ -1,8 +1,13 @@
 """What the compare_* programs share: competitors that run in turn, rounds, and a table. Python's own library only.
 
 Two programs that are timed one after the other meet two different machines. Here both stay alive and warm and work in
-turn, a little each, so that noise falls on both; the peak of the machine is probed around every round, and rounds in
-which it fell by more than a tenth below its best are left out (or, if hardly any remain, kept, and the table says so).
+turn, a little each, so that noise falls on both.
+
+That is not enough where others use the machine: a call of 3 ms often fits between two interruptions and one of 160 ms
+never does, so that the ratio of minima praises whoever has the shorter calls. The kernel counts for every thread how
+long it was ready but had to wait for a CPU; a round counts only if nobody waited for more than a twentieth of the time,
+and if the machine's peak, probed before and after it, is within a tenth of its best. If hardly any round is like that,
+all are kept, and the table says that its numbers mean little.
 """
 import argparse
 import datetime
@@ -38,6 +43,22 @@ class Competitor:
         except OSError as error:
             raise Absent(f"{command[0]} cannot be started: {error.strerror}") from None
         self.about = self._answer()
+
+    def waited(self):
+        """Seconds that its threads were ready to run and did not, so far; 0 where the kernel does not count them."""
+        total = 0
+        for file in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
+            try:
+                total += int(file.read_text().split()[1])
+            except OSError:
+                pass  # the thread, or the counter, is gone
+        return 1e-9 * total
+
+    def timed(self, name, count):
+        """Mean seconds of `count` calls, and which share of that time its threads waited for a CPU."""
+        before = self.waited()
+        seconds = self.ask(name, count)
+        return statistics.fmean(seconds), (self.waited() - before) / sum(seconds)
 
     def ask(self, name, count=1):
         self.process.stdin.write(f"{name} {count}\n")
@@ -89,33 +110,38 @@ def program(options, name):
 
 def checked(command):
     """Runs a check to its end and shows what it says; Absent unless it is content."""
-    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except OSError as error:
+        raise Absent(f"{command[0]} cannot be started: {error.strerror}") from None
     print(done.stdout, end="")
     if done.returncode:
         raise Absent(f"{shlex.join(map(str, command))} ended with status {done.returncode}")
 
 
 def versus(rows, ours, theirs, options, calls):
-    """Times `rows` (label, name for ours, name for theirs) in turn. Returns seconds per call, round by round, as
-    label -> (list of ours, list of theirs), and a note about the rounds that count."""
+    """Times `rows` (label, name for ours, name for theirs) in turn, ours and theirs alternating as the first. Returns
+    seconds per call, round by round, as label -> (list of ours, list of theirs), and a note about the rounds that
+    count."""
     sides = [(ours, 1), (theirs, 2)]
     for competitor, name in sides:  # warm up
         for row in rows:
             competitor.ask(row[name], calls)
     rounds = []
     for i in range(options.rounds):
-        before = ours.ask("probe")[0]
-        seconds = {}
+        peak, delay, seconds = ours.ask("probe")[0], 0, {}
         for row in rows:
             for competitor, name in (sides if i % 2 == 0 else reversed(sides)):
-                seconds[row[0], name] = statistics.fmean(competitor.ask(row[name], calls))
-        rounds.append((min(before, ours.ask("probe")[0]), seconds))
-    best = max(peak for peak, _ in rounds)
-    quiet = [seconds for peak, seconds in rounds if peak >= 0.9 * best]
+                seconds[row[0], name], waited = competitor.timed(row[name], calls)
+                delay = max(delay, waited)
+        rounds.append((min(peak, ours.ask("probe")[0]), delay, seconds))
+    best = max(peak for peak, _, _ in rounds)
+    quiet = [seconds for peak, delay, seconds in rounds if peak >= 0.9 * best and delay <= 0.05]
     note = f"{len(quiet)} of {options.rounds} rounds"
     if len(quiet) < 3:
-        quiet = [seconds for _, seconds in rounds]
-        note = f"{options.rounds} rounds **on a machine that was not quiet**"
+        quiet = [seconds for _, _, seconds in rounds]
+        note = (f"none: **others used the machine** (somebody waited for a CPU for up to "
+                f"{max(delay for _, delay, _ in rounds):.0%} of the time), so these {options.rounds} rounds are no result")
     return {row[0]: tuple([s[row[0], side] for s in quiet] for side in (1, 2)) for row in rows}, note
 
 
@@ -123,26 +149,22 @@ def milliseconds(seconds):
     return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
 
 
-def table(measured, peer):
-    """`measured`: list of (threads, label, seconds of ours, seconds of theirs)."""
-    lines = [f"| work | threads | phonaut, ms (min / median) | {peer}, ms (min / median) | ratio (min / median) |",
-             "|---|---|---|---|---|"]
-    for threads, label, ours, theirs in measured:
+def table(measured):
+    """`measured`: list of (threads, work, peer, seconds of ours, seconds of theirs)."""
+    lines = ["| work | threads | phonaut, ms (min / median) | peer | its ms (min / median) | ratio (min / median) |",
+             "|---|---|---|---|---|---|"]
+    for threads, work, peer, ours, theirs in sorted(measured, key=lambda m: m[0]):
         cells = [[min(s), statistics.median(s)] for s in (ours, theirs)]
         both = [" / ".join(map(milliseconds, cell)) for cell in cells]
         ratio = " / ".join(f"{their / our:.2f}" for our, their in zip(*cells))
-        lines.append(f"| {label} | {threads} | {both[0]} | {both[1]} | **{ratio}** |")
+        lines.append(f"| {work} | {threads} | {both[0]} | {peer} | {both[1]} | **{ratio}** |")
     return "\n".join(lines)
 
 
 def report(options, key, text):
     """Shows the text, and puts it between the marks `<!-- key -->` and `<!-- /key -->` of the document, if asked."""
-    shown = [word for word in sys.argv[1:]]
-    if "--machine" in shown:
-        shown[shown.index("--machine") + 1] = repr(options.machine)
-    where = pathlib.Path(sys.argv[0]).resolve()
-    command = f"{where.relative_to(ROOT) if where.is_relative_to(ROOT) else where.name}"
-    text = (f"Measured {datetime.date.today():%-d %B %Y} on {options.machine} with `{command}`.\n\n{text}\n")
+    command = f"benchmarks/peers/{pathlib.Path(sys.argv[0]).name}"
+    text = f"Measured {datetime.date.today():%-d %B %Y} on {options.machine} with `{command}`.\n\n{text}\n"
     print(text)
     if not options.write:
         return
