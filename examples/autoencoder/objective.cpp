@@ -47,9 +47,6 @@ double default_regulariser_weight(const std::string& bottleneck) {
   return bottleneck == "rvq" ? 1 : 0;
 }
 
-namespace {
-
-/// Which latent frames are hidden: spans at random places, about `share` of each utterance.
 std::vector<char> draw_hidden(const Sequence<B>& latents, double share, long span) {
   const long n = latents.batch(), t = latents.time();
   std::vector<char> hidden(static_cast<size_t>(n * t), 0);
@@ -64,6 +61,8 @@ std::vector<char> draw_hidden(const Sequence<B>& latents, double share, long spa
   }
   return hidden;
 }
+
+namespace {
 
 /// Masked latent prediction: what the encoder says of a view with frames hidden must tell the hidden latents. The
 /// targets are the clean view's latents, normalised per frame and not differentiated (Assran et al., "Self-supervised

@@ -42,6 +42,9 @@ struct Terms {
 /// The default weight of a bottleneck's regulariser.
 double default_regulariser_weight(const std::string& bottleneck);
 
+/// Which latent frames (N · T) are hidden: spans at random places, about `share` of each utterance.
+std::vector<char> draw_hidden(const Sequence<B>& latents, double share, long span);
+
 /// The whole loss of a batch.
 Var<B, 0> objective(const Autoencoder& model, const MultiScaleMel& distance, const Waveform<B>& x,
                     const TrainConfig& config, Terms& terms);

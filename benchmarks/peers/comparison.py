@@ -1,0 +1,183 @@
+"""What the compare_* programs share: competitors that run in turn, rounds, and a table. Python's own library only.
+
+Two programs that are timed one after the other meet two different machines. Here both stay alive and warm and work in
+turn, a little each, so that noise falls on both.
+
+That is not enough where others use the machine: a call of 3 ms often fits between two interruptions and one of 160 ms
+never does, so that the ratio of minima praises whoever has the shorter calls. The kernel counts for every thread how
+long it was ready but had to wait for a CPU; a round counts only if nobody waited for more than a twentieth of the time,
+and if the machine's peak, probed before and after it, is within a tenth of its best. If hardly any round is like that,
+all are kept, and the table says that its numbers mean little.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Absent(Exception):
+    """A competitor cannot take part; the message says why."""
+
+
+class Competitor:
+    """A program that speaks as peers/served.py says, on CPUs of its own choice of number."""
+
+    def __init__(self, command, threads):
+        cpus = sorted(os.sched_getaffinity(0))[:threads]
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
+                           # A warm allocator, as phonaut's pool is one: memory stays with the process, so that nobody
+                           # pays for fresh pages in every step.
+                           MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 40), MALLOC_TOP_PAD_=str(64 << 20))
+        try:
+            self.process = subprocess.Popen([str(c) for c in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            text=True, env=environment,
+                                            preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+        except OSError as error:
+            raise Absent(f"{command[0]} cannot be started: {error.strerror}") from None
+        self.about = self._answer()
+
+    def waited(self):
+        """Seconds that its threads were ready to run and did not, so far; 0 where the kernel does not count them."""
+        total = 0
+        for file in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
+            try:
+                total += int(file.read_text().split()[1])
+            except OSError:
+                pass  # the thread, or the counter, is gone
+        return 1e-9 * total
+
+    def timed(self, name, count):
+        """Mean seconds of `count` calls, and which share of that time its threads waited for a CPU."""
+        before = self.waited()
+        seconds = self.ask(name, count)
+        return statistics.fmean(seconds), (self.waited() - before) / sum(seconds)
+
+    def ask(self, name, count=1):
+        self.process.stdin.write(f"{name} {count}\n")
+        self.process.stdin.flush()
+        answer = self._answer()
+        if isinstance(answer, dict):
+            raise Absent(answer["error"])
+        return answer
+
+    def _answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise Absent(f"{shlex.join(map(str, self.process.args))} ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def arguments(description, rounds=9):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release", help="phonaut's build folder")
+    parser.add_argument("--python", default=os.environ.get("PHONAUT_PEER_PYTHON", sys.executable),
+                        help="an interpreter that has the peers' packages (also: PHONAUT_PEER_PYTHON)")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--calls", type=int, help="calls per round and competitor")
+    parser.add_argument("--machine", default=machine(), help="how the table calls this machine")
+    parser.add_argument("--write", type=pathlib.Path, nargs="?", const=ROOT / "docs/performance.md",
+                        help="put the table into this document, docs/performance.md if none is named")
+    return parser
+
+
+def machine():
+    try:
+        names = re.findall(r"^model name\s*: (.*)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        names = []
+    return f"{len(os.sched_getaffinity(0))} cores of {names[0] if names else 'an unknown processor'}"
+
+
+def program(options, name):
+    path = options.build / "benchmarks" / name
+    if not path.exists():
+        raise Absent(f"{path} is not there; build it with: cmake --build --preset release --target {name}")
+    return path
+
+
+def checked(command):
+    """Runs a check to its end and shows what it says; Absent unless it is content."""
+    try:
+        done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except OSError as error:
+        raise Absent(f"{command[0]} cannot be started: {error.strerror}") from None
+    print(done.stdout, end="")
+    if done.returncode:
+        raise Absent(f"{shlex.join(map(str, command))} ended with status {done.returncode}")
+
+
+def versus(rows, ours, theirs, options, calls):
+    """Times `rows` (label, name for ours, name for theirs) in turn, ours and theirs alternating as the first. Returns
+    seconds per call, round by round, as label -> (list of ours, list of theirs), and a note about the rounds that
+    count."""
+    sides = [(ours, 1), (theirs, 2)]
+    for competitor, name in sides:  # warm up
+        for row in rows:
+            competitor.ask(row[name], calls)
+    rounds = []
+    for i in range(options.rounds):
+        peak, delay, seconds = ours.ask("probe")[0], 0, {}
+        for row in rows:
+            for competitor, name in (sides if i % 2 == 0 else reversed(sides)):
+                seconds[row[0], name], waited = competitor.timed(row[name], calls)
+                delay = max(delay, waited)
+        rounds.append((min(peak, ours.ask("probe")[0]), delay, seconds))
+    best = max(peak for peak, _, _ in rounds)
+    quiet = [seconds for peak, delay, seconds in rounds if peak >= 0.9 * best and delay <= 0.05]
+    note = f"{len(quiet)} of {options.rounds} rounds"
+    if len(quiet) < 3:
+        quiet = [seconds for _, _, seconds in rounds]
+        note = (f"none: **others used the machine** (somebody waited for a CPU for up to "
+                f"{max(delay for _, delay, _ in rounds):.0%} of the time), so these {options.rounds} rounds are no result")
+    return {row[0]: tuple([s[row[0], side] for s in quiet] for side in (1, 2)) for row in rows}, note
+
+
+def milliseconds(seconds):
+    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
+
+
+def table(measured):
+    """`measured`: list of (threads, work, peer, seconds of ours, seconds of theirs)."""
+    lines = ["| work | threads | phonaut, ms (min / median) | peer | its ms (min / median) | ratio (min / median) |",
+             "|---|---|---|---|---|---|"]
+    for threads, work, peer, ours, theirs in sorted(measured, key=lambda m: m[0]):
+        cells = [[min(s), statistics.median(s)] for s in (ours, theirs)]
+        both = [" / ".join(map(milliseconds, cell)) for cell in cells]
+        ratio = " / ".join(f"{their / our:.2f}" for our, their in zip(*cells))
+        lines.append(f"| {work} | {threads} | {both[0]} | {peer} | {both[1]} | **{ratio}** |")
+    return "\n".join(lines)
+
+
+def report(options, key, text):
+    """Shows the text, and puts it between the marks `<!-- key -->` and `<!-- /key -->` of the document, if asked."""
+    command = f"benchmarks/peers/{pathlib.Path(sys.argv[0]).name}"
+    text = f"Measured {datetime.date.today():%-d %B %Y} on {options.machine} with `{command}`.\n\n{text}\n"
+    print(text)
+    if not options.write:
+        return
+    document = options.write.read_text()
+    marked = re.compile(rf"(<!-- {key} -->\n).*(<!-- /{key} -->)", re.DOTALL)
+    if not marked.search(document):
+        raise SystemExit(f"{options.write} has no place marked <!-- {key} --> … <!-- /{key} -->")
+    options.write.write_text(marked.sub(lambda m: m[1] + text + m[2], document))
+
+
+def run(main):
+    try:
+        main()
+    except Absent as reason:
+        print(f"left out: {reason}", file=sys.stderr)
+        sys.exit(77)  # what CTest and automake take for "skipped"
