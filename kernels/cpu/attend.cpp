@@ -3,10 +3,6 @@
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
 
-PHONAUT_INLINE void clear(float* to, long n) {
-  along(n, [&](long i, auto w) PHONAUT_FORCE_INLINE { store(to + i, Vec(0.0f), w); });
-}
-
 void clear_unused_weights(const Cpu& cpu, View<float, 4> weights, long heads, const long* lengths) {
   const long all_heads = weights.shape[1], queries = weights.shape[2], keys = weights.shape[3];
   if (heads >= all_heads && !lengths) return;
@@ -17,8 +13,8 @@ void clear_unused_weights(const Cpu& cpu, View<float, 4> weights, long heads, co
     const long used = h >= heads ? 0 : lengths && lengths[n] < queries ? lengths[n] : queries;
     float* to = &weights(n, h, 0, 0);
     if (real < keys)
-      for (long t = 0; t < used; ++t) clear(to + t * keys + real, keys - real);
-    clear(to + used * keys, (queries - used) * keys);
+      for (long t = 0; t < used; ++t) fill(to + t * keys + real, keys - real, 0.0f);
+    fill(to + used * keys, (queries - used) * keys, 0.0f);
   });
 }
 

@@ -152,6 +152,8 @@ long threads_for(const Gemm<float>& g, long limit) {
 
 }  // namespace
 
+Tile tile_of(long rows, long registers) { return tiles.entry[rows - 1][registers - 1]; }
+
 void gemm(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
   if (given.m <= 0 || given.n <= 0 || given.batch <= 0) return;
   const bool consecutive_k = (given.a_col == 1 || given.k == 1) && (given.b_row == 1 || given.k == 1);

@@ -148,6 +148,9 @@ constexpr TileTable make_tiles() {
   return table;
 }
 
+/// The tile of that many rows and registers; compiled once, in gemm.cpp, for kernels that walk over their own blocks.
+Tile tile_of(long rows, long registers);
+
 PHONAUT_INLINE void copy(const float* from, long n, float* to) {
   long i = 0;
   for (; i + Vec::lanes <= n; i += Vec::lanes) Vec::load(from + i).store(to + i);
@@ -169,14 +172,26 @@ inline void pack_sliver(long k, long n, const float* b, long b_row, long b_col, 
         for (; p < k; ++p) Vec::load(from + p * b_row).store(to + p * width + j);
       else
         for (; p < k; ++p) Vec::load(from + p * b_row, columns).store(to + p * width + j);
-    } else if (b_row == 1 && columns == Vec::lanes) {
-      for (; p + Vec::lanes <= k; p += Vec::lanes) {
+    } else if (b_row == 1) {
+      if (columns == Vec::lanes)
+        for (; p + Vec::lanes <= k; p += Vec::lanes) {
+          Vec block[Vec::lanes];
+#pragma GCC unroll 16
+          for (long l = 0; l < Vec::lanes; ++l) block[l] = Vec::load(from + l * b_col + p);
+          transpose(block);
+#pragma GCC unroll 16
+          for (long l = 0; l < Vec::lanes; ++l) block[l].store(to + (p + l) * width + j);
+        }
+      for (long rows; p < k; p += rows) {
+        rows = k - p < Vec::lanes ? k - p : Vec::lanes;
         Vec block[Vec::lanes];
-#pragma GCC unroll 16
-        for (long l = 0; l < Vec::lanes; ++l) block[l] = Vec::load(from + l * b_col + p);
+        for (long l = 0; l < Vec::lanes; ++l) block[l] = Vec(0.0f);
+        for (long l = 0; l < columns; ++l) {
+          const float* row = from + l * b_col + p;
+          block[l] = rows == Vec::lanes ? Vec::load(row) : Vec::load(row, rows);
+        }
         transpose(block);
-#pragma GCC unroll 16
-        for (long l = 0; l < Vec::lanes; ++l) block[l].store(to + (p + l) * width + j);
+        for (long l = 0; l < rows; ++l) block[l].store(to + (p + l) * width + j);
       }
     }
     for (; p < k; ++p) {

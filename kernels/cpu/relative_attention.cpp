@@ -16,7 +16,6 @@ namespace phonaut::kernel::PHONAUT_ISA {
 
 namespace {
 
-constexpr TileTable tiles = make_tiles<false>();
 constexpr ScoreTileTable score_tiles = make_score_tiles();
 
 // Queries of a block share one pass over the keys when dk is added up: enough of them that this adding costs little.
@@ -86,13 +85,42 @@ void scores_of_rows(const RelativeAttention<float>& a, const AttentionSizes& z, 
   }
 }
 
+/// Softmax of rows of scores. Each pass goes over as many rows as a part of L1 holds: short rows would wait for their
+/// own sums.
+void weights_of_rows(const RelativeAttention<float>& a, const AttentionSizes& z, float* scores, long scores_row, long n,
+                     long h, long first, long last, View<float, 4> weights) {
+  constexpr long floats_in_cache = 4096;
+  const long together = max(1, min(tile_rows, floats_in_cache / z.keys));
+  for (; first < last; scores += together * scores_row, first += together) {
+    const long rows = min(together, last - first);
+    AttentionSpan::Range span[tile_rows];
+    Vec lanes[tile_rows];
+    float shift[tile_rows], scale[tile_rows];
+    for (long i = 0; i < rows; ++i) {
+      span[i] = a.span.keys_of(n, first + i, z.queries, z.keys);
+      if (span[i].empty()) span[i] = {z.keys, z.keys};
+      lanes[i] = largest_along(scores + i * scores_row + span[i].begin, span[i].end - span[i].begin);
+    }
+    for (long i = 0; i < rows; ++i) shift[i] = largest(lanes[i]);
+    for (long i = 0; i < rows; ++i) {
+      float* row = scores + i * scores_row + span[i].begin;
+      lanes[i] = exponentials_along(row, span[i].end - span[i].begin, shift[i], row);
+    }
+    for (long i = 0; i < rows; ++i) scale[i] = 1.0f / sum(lanes[i]);
+    for (long i = 0; i < rows; ++i) {
+      float* to = &weights(n, h, first + i, 0);
+      const bool nothing_seen = span[i].empty();
+      fill(to, span[i].begin, nothing_seen && a.span.uniform_if_empty ? 1.0f / static_cast<float>(z.keys) : 0.0f);
+      scale_along(scores + i * scores_row + span[i].begin, span[i].end - span[i].begin, scale[i], to + span[i].begin);
+      fill(to + span[i].end, z.keys - span[i].end, 0.0f);
+    }
+  }
+}
+
 /// dS of some queries, and zeros in the other columns from `tile_rows` before `seen` to `right` behind it.
 void score_gradients(const RelativeAttention<float>& a, const AttentionSizes& z, View<const float, 4> dweights,
                      View<const float, 4> weights, long n, long h, long first, long rows, AttentionSpan::Range seen,
                      float* d, long d_row) {
-  const auto clear = [](float* to, long count) PHONAUT_FORCE_INLINE {
-    along(count, [&](long i, auto w) PHONAUT_FORCE_INLINE { store(to + i, Vec(0.0f), w); });
-  };
   for (long i = 0; i < rows; ++i) {
     auto span = a.span.keys_of(n, first + i, z.queries, z.keys);
     if (span.empty()) span = {seen.begin, seen.begin};
@@ -101,11 +129,11 @@ void score_gradients(const RelativeAttention<float>& a, const AttentionSizes& z,
     float* row = d + i * d_row;
     const Vec dot(
         sum_along(width, [&](long s, auto w) PHONAUT_FORCE_INLINE { return load(y + s, w) * load(dy + s, w); }));
-    clear(row + seen.begin - (tile_rows - 1), span.begin - seen.begin + tile_rows - 1);
+    fill(row + seen.begin - (tile_rows - 1), span.begin - seen.begin + tile_rows - 1, 0.0f);
     along(width, [&](long s, auto w) PHONAUT_FORCE_INLINE {
       store(row + span.begin + s, load(y + s, w) * (load(dy + s, w) - dot), w);
     });
-    clear(row + span.end, seen.end + BackwardLayout::right - span.end);
+    fill(row + span.end, seen.end + BackwardLayout::right - span.end, 0.0f);
   }
 }
 
@@ -124,7 +152,7 @@ void backward_block(const AttentionSizes& z, const BackwardLayout& l, const floa
       for (long b = 0; b < sums.count; ++b) {
         const long s = seen.begin + sums.begin(b), k = sums.begin(b + 1) - sums.begin(b);
         for (long c = 0; c < z.width; c += tile_columns)
-          tiles.entry[count - 1][sliver_width(min(tile_columns, z.width - c)) / Vec::lanes - 1](
+          tile_of(count, sliver_width(min(tile_columns, z.width - c)) / Vec::lanes)(
               k, d + begin * l.d_row + s, l.d_row, 1, keys + s * z.padded_width + c, z.padded_width,
               TileOutput{to + c, dq_row, nullptr, dq.add || b > 0, min(tile_columns, z.width - c)});
       }
@@ -152,7 +180,7 @@ void backward_block(const AttentionSizes& z, const BackwardLayout& l, const floa
     const long s = seen.begin + key_tiles.begin(i), count = key_tiles.begin(i + 1) - key_tiles.begin(i);
     for (long c = 0; c < z.padded_width; c += tile_columns) {
       const long columns = min(tile_columns, z.padded_width - c);
-      tiles.entry[count - 1][columns / Vec::lanes - 1](
+      tile_of(count, columns / Vec::lanes)(
           rows, d + s, 1, l.d_row, queries + c, z.padded_width,
           TileOutput{dk + s * z.padded_width + c, z.padded_width, nullptr, true, columns});
     }
@@ -210,7 +238,7 @@ void add_up_keys(const AttentionSizes& z, const BackwardLayout& l, const float* 
   });
 }
 
-/// dr: the parts of all utterances and groups, in order, with distances as rows again.
+/// dr: the parts of all groups and utterances, in order, with distances as rows again.
 void add_up_distances(const AttentionSizes& z, const BackwardLayout& l, const float* parts, Sink<float, 2> dr) {
   const long channels = z.heads * z.place;
   parallel_for(l.threads, blocks_of(z.distances, Vec::lanes), [&](long block) {
@@ -219,15 +247,14 @@ void add_up_distances(const AttentionSizes& z, const BackwardLayout& l, const fl
       const long n = min(Vec::lanes, channels - first);
       Vec x[Vec::lanes];
       for (long i = 0; i < Vec::lanes; ++i) x[i] = Vec(0.0f);
-      for (long i = 0; i < n; ++i) {
-        const long h = (first + i) / z.place, c = (first + i) % z.place;
-        for (long u = 0; u < z.batch; ++u)
-          for (long g = 0; g < l.groups.count; ++g) {
-            const long at = l.at(z, l.groups.begin(g + 1), j);
-            if (at <= 0 || at >= Vec::lanes + l.window) continue;  // this group has none of these distances
-            const long task = (u * z.heads + h) * l.groups.count + g;
-            x[i] += Vec::load(parts + (task * z.places + c) * l.part_row + at);
-          }
+      for (long g = 0; g < l.groups.count; ++g) {
+        const long at = l.at(z, l.groups.begin(g + 1), j);
+        if (at <= 0 || at >= Vec::lanes + l.window) continue;  // this group has none of these distances
+        for (long i = 0; i < n; ++i) {
+          const long h = (first + i) / z.place, c = (first + i) % z.place;
+          for (long u = 0; u < z.batch; ++u)
+            x[i] += Vec::load(parts + (((u * z.heads + h) * l.groups.count + g) * z.places + c) * l.part_row + at);
+        }
       }
       transpose(x);
       for (long i = 0; i < rows; ++i) {
@@ -266,21 +293,7 @@ void relative_attention_forward(const Cpu& cpu, const RelativeAttention<float>& 
       const long first = blocks.begin(block), last = blocks.begin(block + 1);
       const auto seen = keys_of_any(a, n, first, last);
       if (!seen.empty()) scores_of_rows(a, z, l, scratch, buffer, n, h, first, last - first, seen);
-      for (long t = first; t < last; ++t) {
-        const auto span = a.span.keys_of(n, t, z.queries, z.keys);
-        float* to = &weights(n, h, t, 0);
-        const auto fill = [&](long begin, long end, float value) PHONAUT_FORCE_INLINE {
-          along(end - begin, [&](long s, auto w) PHONAUT_FORCE_INLINE { store(to + begin + s, Vec(value), w); });
-        };
-        if (span.empty()) {
-          fill(0, z.keys, a.span.uniform_if_empty ? 1.0f / static_cast<float>(z.keys) : 0.0f);
-          continue;
-        }
-        float* scores = buffer + l.scores + (t - first) * l.score_row + span.begin;
-        fill(0, span.begin, 0.0f);
-        softmax_row(scores, span.end - span.begin, scores, to + span.begin);
-        fill(span.end, z.keys, 0.0f);
-      }
+      weights_of_rows(a, z, buffer + l.scores, l.score_row, n, h, first, last, weights);
     }
   });
 }

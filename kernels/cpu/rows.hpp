@@ -29,6 +29,10 @@ PHONAUT_INLINE void along(long width, const Step& step) {
   if (i < width) step(i, width - i);
 }
 
+PHONAUT_INLINE void fill(float* to, long n, float value) {
+  along(n, [&](long i, auto w) PHONAUT_FORCE_INLINE { store(to + i, Vec(value), w); });
+}
+
 /// Folds term(i, n) along [0, width) with `combine`, from `start` in every lane. Four chains hide the latency and keep
 /// sums short. Terms must use `only` where lanes beyond the row would count.
 template <class Term, class Combine>

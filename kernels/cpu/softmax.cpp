@@ -11,7 +11,8 @@ void softmax_forward(const Cpu& cpu, View<const float, 2> x, const long* lengths
       const long width = row_length(lengths, rows_per_length, x.shape[1], r);
       const float* from = x.row(r);
       float* to = y.row(r);
-      softmax_row(from, width, to, to);
+      const float total = sum(exponentials_along(from, width, largest(largest_along(from, width)), to));
+      scale_along(to, width, 1.0f / total, to);
       along(x.shape[1] - width, [&](long i, auto n) PHONAUT_FORCE_INLINE { store(to + width + i, Vec(0.0f), n); });
     }
   });
@@ -36,7 +37,7 @@ void log_softmax_forward(const Cpu& cpu, View<const float, 2> x, View<float, 2> 
   parallel_rows(cpu.threads, x.shape[0], width, [&](long first, long last) {
     for (long r = first; r < last; ++r) {
       const float* from = x.row(r);
-      const Vec top(largest_along(from, width));
+      const Vec top(largest(largest_along(from, width)));
       const Vec total(sum_along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE {
         return only(exp(load(from + i, n) - top), Vec(0.0f), n);
       }));

@@ -1,30 +1,36 @@
 #pragma once
-// The softmax of one row, for kernels whose rows come from elsewhere.
+// The three passes of a softmax over one row.
 #include "rows.hpp"
 #include "simd_math.hpp"
 
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
 
-/// The largest of `width` numbers; 0 of none. A NaN may be lost here, but comes through the exponentials.
-PHONAUT_INLINE float largest_along(const float* x, long width) {
-  if (width == 0) return 0.0f;
+/// Numbers whose largest lane is the largest of x. A NaN may be lost here, but comes through the exponentials.
+PHONAUT_INLINE Vec largest_along(const float* x, long width) {
   const Vec lowest(-infinity());
-  return largest(fold_along(
+  return fold_along(
       width, lowest, [&](long i, auto n) PHONAUT_FORCE_INLINE { return only(load(x + i, n), lowest, n); },
-      [](Vec a, Vec b) PHONAUT_FORCE_INLINE { return max(a, b); }));
+      [](Vec a, Vec b) PHONAUT_FORCE_INLINE { return max(a, b); });
 }
 
-/// y = exp(x - max) / Σ exp(x - max). The exponentials pass through `between`, which may be x or y.
-PHONAUT_INLINE void softmax_row(const float* x, long width, float* between, float* y) {
-  const Vec shift(largest_along(x, width));
-  const float total = sum_along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE {
-    const Vec e = exp(load(x + i, n) - shift);
-    store(between + i, e, n);
-    return only(e, Vec(0.0f), n);
-  });
-  const Vec scale(1.0f / total);
-  along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE { store(y + i, load(between + i, n) * scale, n); });
+/// to = exp(x - shift); returns numbers whose lanes add up to the sum.
+PHONAUT_INLINE Vec exponentials_along(const float* x, long width, float shift, float* to) {
+  const Vec by(shift);
+  return fold_along(
+      width, Vec(0.0f),
+      [&](long i, auto n) PHONAUT_FORCE_INLINE {
+        const Vec e = exp(load(x + i, n) - by);
+        store(to + i, e, n);
+        return only(e, Vec(0.0f), n);
+      },
+      [](Vec a, Vec b) PHONAUT_FORCE_INLINE { return a + b; });
+}
+
+/// y = factor x.
+PHONAUT_INLINE void scale_along(const float* x, long width, float factor, float* y) {
+  const Vec by(factor);
+  along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE { store(y + i, load(x + i, n) * by, n); });
 }
 
 }  // namespace phonaut::kernel::PHONAUT_ISA
