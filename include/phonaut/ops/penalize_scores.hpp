@@ -1,5 +1,6 @@
 #pragma once
 // A penalty on large attention scores, as a gradient alone. Yao et al., "Zipformer", 2023.
+#include "phonaut/ops/gemm.hpp"
 #include "phonaut/ops/relative_attention.hpp"
 
 namespace phonaut {
