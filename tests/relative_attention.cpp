@@ -16,7 +16,7 @@ constexpr double eps = std::numeric_limits<float>::epsilon();
 struct Sizes {
   long batch, heads, queries, keys, query, place, chunk = 0, left_chunks = -1;
   bool uniform_if_empty = false;
-  std::vector<long> lengths;
+  std::vector<long> lengths, first;
 };
 
 /// Everything that the kernels read and write, in one number type.
@@ -99,7 +99,8 @@ void compare(const Sizes& z, bool add) {
     if (!can_run(isa)) continue;
     INFO(z.batch << "x" << z.queries << "x" << z.keys << " heads " << z.heads << " of " << z.query << " and " << z.place
                  << ", chunk " << z.chunk << ", left " << z.left_chunks << ", uniform " << z.uniform_if_empty
-                 << ", padded " << !z.lengths.empty() << ", add " << add << " on " << name_of(isa));
+                 << ", padded " << !z.lengths.empty() << ", late " << !z.first.empty() << ", add " << add << " on "
+                 << name_of(isa));
     auto one = numbers<float>(z);
     one.run(Cpu{{}, 1, isa}, add);
     // Scores reach 10, so they carry a rounding error of some 1e-6, which the exponential hands on to the weights,
@@ -129,6 +130,8 @@ TEST_CASE("relative attention of random sizes agrees with its formula", "[relati
     z.uniform_if_empty = draw(0, 1) == 1;
     if (i % 4 > 1)
       for (long n = 0; n < z.batch; ++n) z.lengths.push_back(draw(0, z.keys));
+    if (z.keys > z.queries && i % 2)
+      for (long n = 0; n < z.batch; ++n) z.first.push_back(draw(0, z.keys - z.queries));
     compare(z, i % 5 == 0);
   }
 }
