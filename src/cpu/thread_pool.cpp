@@ -221,17 +221,18 @@ void* work(void* index) {
     for (int i = 0; i < used && !helped; ++i) helped = help(pool.slot[(self + i) % used]);
     return helped;
   };
-  while (!pool.closed.load(std::memory_order_acquire)) {
+  for (;;) {
     Spin spin(pool.may_spin.load(std::memory_order_relaxed));
     bool again = look_around();
     while (!again && spin.once()) again = pool.bell.load(std::memory_order_relaxed) != heard && look_around();
+    // After the bell: whoever closes rings it, so that either we see it here or do not fall asleep below.
+    if (pool.closed.load(std::memory_order_acquire)) return nullptr;
     if (again) continue;
     // In this order: a caller who rings before it sees us asleep has changed the bell, and we do not sleep.
     pool.idle.fetch_add(one_sleeps - one_spins, std::memory_order_seq_cst);
     sleep_on(pool.bell, heard);
     pool.idle.fetch_add(one_spins - one_sleeps, std::memory_order_seq_cst);
   }
-  return nullptr;
 }
 
 /// Starts workers until there are `wanted`. What cannot be started is not tried again.
