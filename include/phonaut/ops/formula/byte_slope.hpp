@@ -13,7 +13,7 @@ struct ByteSlope {
   /// `u` is uniform in [0, 1).
   template <class S>
   static PHONAUT_HD PHONAUT_INLINE std::uint8_t encode(S slope, S u) {
-    return static_cast<std::uint8_t>((slope - S(low)) * S(255 / (high - low)) + u);
+    return static_cast<std::uint8_t>(static_cast<long>((slope - S(low)) * S(255 / (high - low)) + u));
   }
   template <class S>
   static PHONAUT_HD PHONAUT_INLINE S decode(std::uint8_t byte) {
