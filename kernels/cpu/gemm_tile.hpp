@@ -39,7 +39,7 @@ PHONAUT_INLINE void accumulate_tile(long k, const float* a, long a_row, long a_c
   constexpr int pointers = (rows + 2) / 3;
   const float* row[pointers];
 #pragma GCC unroll 16
-  for (int i = 0; i < pointers; ++i) row[i] = a + 3 * i * a_row;
+  for (int i = 0; i < pointers; ++i) row[i] = a + 3L * i * a_row;
   for (long p = 0; p < k; ++p) {
     Vec bv[registers];
 #pragma GCC unroll 4

@@ -149,13 +149,13 @@ PHONAUT_INLINE void transpose(Vec (&x)[Vec::lanes]) {
 #if defined(__AVX512F__)
   __m512 a[16], b[16];
 #pragma GCC unroll 8
-  for (int i = 0; i < 8; ++i) {  // pairs of rows
+  for (long i = 0; i < 8; ++i) {  // pairs of rows
     a[2 * i] = _mm512_unpacklo_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
     a[2 * i + 1] = _mm512_unpackhi_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
   }
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {  // groups of four rows: b[4 i + c] has column c of each 128-bit quarter
-    const auto low = [&](int j) { return _mm512_castps_pd(a[4 * i + j]); };
+  for (long i = 0; i < 4; ++i) {  // groups of four rows: b[4 i + c] has column c of each 128-bit quarter
+    const auto low = [&](long j) { return _mm512_castps_pd(a[4 * i + j]); };
     b[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low(0), low(2)));
     b[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low(0), low(2)));
     b[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(low(1), low(3)));
@@ -175,12 +175,12 @@ PHONAUT_INLINE void transpose(Vec (&x)[Vec::lanes]) {
 #elif defined(__AVX2__)
   __m256 a[8], b[8];
 #pragma GCC unroll 4
-  for (int i = 0; i < 4; ++i) {
+  for (long i = 0; i < 4; ++i) {
     a[2 * i] = _mm256_unpacklo_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
     a[2 * i + 1] = _mm256_unpackhi_ps(x[2 * i].v.data, x[2 * i + 1].v.data);
   }
 #pragma GCC unroll 2
-  for (int i = 0; i < 2; ++i) {
+  for (long i = 0; i < 2; ++i) {
     b[4 * i] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
     b[4 * i + 1] = _mm256_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
     b[4 * i + 2] = _mm256_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);

@@ -18,7 +18,7 @@ CASES(group_norm) {
     // As for layer_norm; groups of four elements can have a small variance, which magnifies the rounding of the mean.
     add(text(x.shape) + ", groups " + std::to_string(groups),
         inputs(x, normal(Shape<1>{channels}, 2), normal(Shape<1>{channels}, 4)),
-        [groups, lengths](const auto& v, const auto& gain, const auto& bias) {
+        [groups = groups, lengths = lengths](const auto& v, const auto& gain, const auto& bias) {
           using B = typename std::remove_cvref_t<decltype(v)>::Backend;
           const Sequence<B> in = lengths.empty() ? Sequence<B>{v, {}, 0} : sequence_of(v, lengths);
           return group_norm(in, groups, gain, bias).frames;

@@ -11,7 +11,7 @@ struct EncodecMelLoss : SpectralScales<B> {
   using Config = EncodecMelConfig;
 
   /// Throws ConfigError for options that do not fit together.
-  EncodecMelLoss(Context<B>&, Config c) : SpectralScales<B>(c), config(std::move(c)) {}
+  EncodecMelLoss(Context<B>&, Config c) : SpectralScales<B>(c), config(c) {}
   static void visit(auto&, auto&&) {}
 
   Config config;

@@ -11,7 +11,7 @@ struct LsdLoss : SpectralScales<B> {
   using Config = LsdConfig;
 
   /// Throws ConfigError for options that do not fit together.
-  LsdLoss(Context<B>&, Config c) : SpectralScales<B>(c), config(std::move(c)) {}
+  LsdLoss(Context<B>&, Config c) : SpectralScales<B>(c), config(c) {}
   static void visit(auto&, auto&&) {}
 
   Config config;

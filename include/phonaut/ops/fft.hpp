@@ -148,7 +148,7 @@ PHONAUT_HD PHONAUT_INLINE void fft_pass(const FftStage<T>& stage, L* from, L* to
     BUTTERFLY(x, (RADIX)*span* k, y, span* k, span, jump, static_cast<const T*>(nullptr) __VA_ARGS__); \
     for (long s = 1; s < span; ++s)                                                                    \
       BUTTERFLY(x, s + (RADIX)*span * k, y, s + span * k, span, jump,                                  \
-                stage.twiddle + 2 * ((RADIX)-1) * s __VA_ARGS__);                                      \
+                stage.twiddle + 2 * ((RADIX)-1L) * s __VA_ARGS__);                                     \
   }
   switch (stage.radix) {
     case 2:

@@ -55,8 +55,8 @@ class FftPlan {
     }
     tables_.split = values_.data() + split;
   }
-  FftPlan(FftPlan&&) = default;  // moving a vector keeps its elements in place
-  FftPlan& operator=(FftPlan&&) = default;
+  FftPlan(FftPlan&&) noexcept = default;  // moving a vector keeps its elements in place
+  FftPlan& operator=(FftPlan&&) noexcept = default;
 
   const spectral::FftTables<T>& tables() const { return tables_; }
   long size() const { return tables_.size; }
