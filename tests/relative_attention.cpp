@@ -16,7 +16,7 @@ constexpr double eps = std::numeric_limits<float>::epsilon();
 struct Sizes {
   long batch, heads, queries, keys, query, place, chunk = 0, left_chunks = -1;
   bool uniform_if_empty = false;
-  std::vector<long> lengths, first;
+  std::vector<long> lengths = {}, first = {};
 };
 
 /// Everything that the kernels read and write, in one number type.
