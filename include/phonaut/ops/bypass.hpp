@@ -1,6 +1,7 @@
 #pragma once
 // A learned step from one signal towards another, channel by channel.
 #include "phonaut/core/context.hpp"
+#include "phonaut/ops/row_blocks.hpp"
 #include "phonaut/ops/shape.hpp"
 #include "phonaut/ops/wide.hpp"
 
@@ -20,8 +21,8 @@ void bypass_forward(const Reference&, View<const S, 3> a, View<const S, 3> b, co
       for (long c = 0; c < y.shape[2]; ++c) out[c] = from[c] + (to[c] - from[c]) * scale[c];
     }
 }
-/// da = dy (1 - scale), db[j] = Σ_{t / repeat = j} dy scale, dscale = Σ dy (b - a). `partial` (N, C) is scratch, empty
-/// without dscale.
+/// da = dy (1 - scale), db[j] = Σ_{t / repeat = j} dy scale, dscale = Σ dy (b - a). `partial`
+/// (N · row_blocks(frames of b), C) is scratch, empty without dscale.
 template <class S>
 void bypass_backward(const Reference&, View<const S, 3> dy, View<const S, 3> a, View<const S, 3> b, const S* scale,
                      long repeat, Sink<S, 3> da, Sink<S, 3> db, Sink<S, 1> dscale, View<S, 2>) {
@@ -43,6 +44,12 @@ void bypass_backward(const Reference&, View<const S, 3> dy, View<const S, 3> a, 
   }
 }
 
+void bypass_forward(const Cpu& cpu, View<const float, 3> a, View<const float, 3> b, const float* scale, long repeat,
+                    View<float, 3> y);
+void bypass_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> a, View<const float, 3> b,
+                     const float* scale, long repeat, Sink<float, 3> da, Sink<float, 3> db, Sink<float, 1> dscale,
+                     View<float, 2> partial);
+
 }  // namespace kernel
 
 /// y = a + (b - a) · scale, with a (N, T, C), scale (C) and every frame of b standing for `repeat` frames: b is
@@ -62,7 +69,7 @@ Var<B, 3> bypass(const Var<B, 3>& a, const Var<B, 3>& b, Weight<B, 1> scale, lon
       [a, b, s, repeat](Context<B>& c, const Tensor<B, 3>& dy) {
         const auto ds = c.sink(s);
         Tensor<B, 2> partial;
-        if (ds) partial = c.empty(Shape<2>{a.extent(0), a.extent(2)});
+        if (ds) partial = c.empty(Shape<2>{b.extent(0) * kernel::row_blocks(b.extent(1)), b.extent(2)});
         kernel::bypass_backward(c.backend(), dy.in(), a.in(), b.in(), s.in().data, repeat, c.sink(a), c.sink(b), ds,
                                 partial.out());
       },

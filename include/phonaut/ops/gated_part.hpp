@@ -8,13 +8,6 @@
 
 namespace phonaut {
 
-/// Which of the equal parts of a frame's channels is the value, and which one the gate.
-struct PartGate {
-  long parts = 2;
-  long value = 0;
-  long gate = 1;
-};
-
 namespace kernel {
 
 /// y[n, t] = value · f(gate) for frames below the length, 0 beyond it; x (N, T, parts · C), y (N, T, C).
@@ -67,6 +60,11 @@ void multiply_part_backward(const Reference&, View<const S, 2> dy, View<const S,
     for (long c = 0; c < width; ++c) dx.row(r)[value * width + c] += dy.row(r)[c] * m.row(r)[c];
   }
 }
+
+void multiply_part_forward(const Cpu& cpu, View<const float, 2> m, View<const float, 2> x, long value,
+                           View<float, 2> y);
+void multiply_part_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> m, View<const float, 2> x,
+                            long value, Sink<float, 2> dm, Sink<float, 2> dx);
 
 }  // namespace kernel
 

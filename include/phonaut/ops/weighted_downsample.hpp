@@ -1,27 +1,13 @@
 #pragma once
 // Fewer frames by a learned mean of neighbours. Yao et al., "Zipformer", 2023 (SimpleDownsample).
-#include "phonaut/core/math.hpp"
 #include "phonaut/core/sequence.hpp"
+#include "phonaut/ops/group_weights.hpp"
 #include "phonaut/ops/shape.hpp"
 #include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
 
 namespace kernel {
-
-/// w = softmax(bias), the weights of the frames of a group.
-template <class S, class W>
-PHONAUT_INLINE void group_weights(const S* bias, long group, W* w) {
-  using math::exp;
-  using math::max;
-  W largest = bias[0], total = 0;
-  for (long k = 1; k < group; ++k) largest = max(largest, W(bias[k]));
-  for (long k = 0; k < group; ++k) total += w[k] = exp(W(bias[k]) - largest);
-  for (long k = 0; k < group; ++k) w[k] = w[k] / total;
-}
-
-/// Largest group, so that kernels can keep its weights on the stack.
-constexpr long max_downsampling = 64;
 
 /// y[n, j] = Σ_k softmax(bias)_k x[n, min(j·group + k, last)]. `last` is the last frame of the batch or, where lengths
 /// are given, that of the utterance; groups behind it are 0.
@@ -43,7 +29,8 @@ void weighted_downsample_forward(const Reference&, View<const S, 3> x, const S* 
   }
 }
 /// dx[min(j·group + k, last)] += w_k dy[j]; with q_k = Σ dy[j] x[…], dbias_k = w_k (q_k - Σ_m w_m q_m).
-/// `partial` (N · T', group) is scratch.
+/// `partial` (N · T', group) is scratch,
+/// empty without dbias.
 template <class S>
 void weighted_downsample_backward(const Reference&, View<const S, 3> dy, View<const S, 3> x, const S* bias, long group,
                                   const long* lengths, Sink<S, 3> dx, Sink<S, 1> dbias, View<S, 2>) {
@@ -68,6 +55,12 @@ void weighted_downsample_backward(const Reference&, View<const S, 3> dy, View<co
   for (long k = 0; k < group; ++k) mean += w[k] * q[k];
   for (long k = 0; k < group; ++k) dbias.put(k, S(w[k] * (q[k] - mean)));
 }
+
+void weighted_downsample_forward(const Cpu& cpu, View<const float, 3> x, const float* bias, long group,
+                                 const long* lengths, View<float, 3> y);
+void weighted_downsample_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> x, const float* bias,
+                                  long group, const long* lengths, Sink<float, 3> dx, Sink<float, 1> dbias,
+                                  View<float, 2> partial);
 
 }  // namespace kernel
 
