@@ -33,7 +33,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelConfig, rate, mels, dim, heads, feedforw
 struct TrainConfig {
   std::string data = "fsdd_digits";
   std::uint64_t seed = 1;
-  long steps = 600;
+  long steps = 800;
   double batch_seconds = 12;  ///< of audio per step
   double learning_rate = 2e-3;
   long warmup = 60;
