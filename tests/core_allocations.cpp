@@ -3,9 +3,12 @@
 #include "catch.hpp"
 #include "phonaut/core/visit.hpp"
 #include "phonaut/encoders/zipformer/zipformer_encoder.hpp"
+#include "phonaut/frontends/log_mel.hpp"
 #include "phonaut/layers/conv1d.hpp"
 #include "phonaut/layers/transformer.hpp"
 #include "phonaut/ops/glu.hpp"
+#include "phonaut/training/adamw.hpp"
+#include "phonaut/training/clip.hpp"
 #include "phonaut/training/scaled_adam.hpp"
 
 using namespace phonaut;
@@ -75,6 +78,46 @@ TEST_CASE("after warm-up nothing is allocated", "[core]") {
   for (int warm_up = 0; warm_up < 3; ++warm_up) step();
   CHECK(allocations_during([&] {
           for (int i = 0; i < 5; ++i) step();
+        }) == 0);
+}
+
+TEST_CASE("after warm-up a Zipformer and its front end allocate nothing", "[core]") {
+  Context<Cpu> ctx;
+  const int threads = GENERATE(1, 2);
+  INFO(threads << " threads");
+  ctx.threads(threads);
+  const LogMel<Cpu> log_mel(ctx, {.sample_rate = 8000, .n_fft = 256, .hop = 80, .bands = 20});
+  const ZipformerEncoder<Cpu> encoder(
+      ctx,
+      {.encoder = {.stacks = {{.dim = 16, .layers = 2, .heads = 2, .feedforward = 24, .kernel = 5},
+                              {.dim = 24, .layers = 2, .heads = 2, .feedforward = 32, .kernel = 3, .downsample = 2}}},
+       .features = 20,
+       .channels = {4, 8, 8}});
+  const Waveform<Cpu> x{ctx.constant(ctx.full(Shape<2>{2, 4000}, 0.1f)), lengths_of(ctx, std::vector<long>{4000, 2500}),
+                        8000};
+  ctx.infer();
+  const auto inference = [&] { encoder(log_mel(x)); };
+  for (int warm_up = 0; warm_up < 3; ++warm_up) inference();
+  CHECK(allocations_during([&] {
+          for (int i = 0; i < 5; ++i) inference();
+        }) == 0);
+
+  ctx.train();
+  AdamW<Cpu> optimiser(ctx.backend(), encoder);
+  GradientClip<Cpu> clip(encoder, {.most = 1});
+  Gradients<Cpu> gradients;
+  const auto step = [&] {
+    gradients.clear();
+    const auto y = encoder(log_mel(x)).frames;
+    ctx.backward(mean(y * y), gradients);
+    clip.clip(ctx.backend(), gradients);
+    optimiser.step(ctx.backend(), gradients, 1e-3);
+    ctx.set_step(ctx.step() + 1);
+  };
+  // The recipe draws lots for what it leaves out: enough steps for each to have been drawn.
+  for (int warm_up = 0; warm_up < 60; ++warm_up) step();
+  CHECK(allocations_during([&] {
+          for (int i = 0; i < 20; ++i) step();
         }) == 0);
 }
 
