@@ -8,14 +8,12 @@ namespace phonaut::kernel::PHONAUT_ISA {
 namespace {
 
 constexpr long frames_per_block = 64;  // of one task, and of one sum of weight gradients; a multiple of all tiles
-/// Products below which waking a thread costs more than it saves.
-constexpr long small_work = 1 << 18;
 
 /// y[n, t, c] (+)= bias[c] + Σ_k w[c, k] x[n, t + k - before, c], with packed w.
 PHONAUT_INLINE void filter_frames(const Cpu& cpu, View<const float, 3> x, const float* w, long taps, const float* bias,
                                   long before, float* y, long y_batch, long y_step, bool add) {
   const long time = x.shape[1], channels = x.shape[2], blocks = blocks_of(time, frames_per_block);
-  const bool small = x.size() * taps < small_work;
+  const bool small = x.size() * taps < small_filter_work;
   parallel_for(small ? 1 : cpu.threads, x.shape[0] * blocks, [&](long task) {
     const long n = task / blocks, first = task % blocks * frames_per_block;
     const long last = first + frames_per_block < time ? first + frames_per_block : time;
@@ -54,7 +52,7 @@ void depthwise_conv1d_backward(const Cpu& cpu, View<const float, 3> dy, View<con
     filter_frames(cpu, dy, packed, taps, nullptr, taps - 1 - before, dx.data, dx.stride[0], dx.stride[1], dx.add);
   }
   if (!dw && !dbias) return;
-  const bool small = x.size() * taps < small_work;
+  const bool small = x.size() * taps < small_filter_work;
   parallel_for(small ? 1 : cpu.threads, blocks_of(channels, Vec::lanes), [&](long block) {
     const long c = block * Vec::lanes, lanes = register_lanes(channels, c);
     float* const total = packed + c * taps;

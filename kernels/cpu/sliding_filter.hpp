@@ -18,6 +18,9 @@ constexpr int tile_taps = 4, tile_frames = 8, correlation_frames = 4;
 #endif
 constexpr int correlation_taps = 8;
 
+/// Products below which waking a thread costs more than it saves.
+constexpr long small_filter_work = 1 << 18;
+
 /// The frames of `lanes` channels: frame t at first + t * step, and zeros outside of begin … end.
 struct Track {
   const float* first;
