@@ -23,7 +23,7 @@ void time_case(benchmark::State& state, const Case& c, int threads, bool backwar
   ctx.threads(threads);
   const auto run = c.timed(ctx);
   run(backward);  // fills the pool
-  for (auto _ : state) run(backward);
+  for ([[maybe_unused]] auto _ : state) run(backward);
   if (backward) return;  // how much a backward pass should move or compute is not in the table
   using benchmark::Counter;
   if (c.limits.flops > 0) {

@@ -23,8 +23,8 @@ std::vector<double> ticks(double low, double high, int about = 5) {
     if (step >= raw) break;
   }
   std::vector<double> values;
-  for (double v = std::ceil(low / step) * step; v <= high + 1e-9 * step; v += step)
-    values.push_back(std::fabs(v) < 1e-9 * step ? 0 : v);
+  const double first = std::ceil(low / step);
+  for (int i = 0; i <= about && (first + i) * step <= high + 1e-9 * step; ++i) values.push_back((first + i) * step);
   return values;
 }
 
@@ -32,9 +32,10 @@ std::vector<double> ticks(double low, double high, int about = 5) {
 /// many.
 std::vector<double> log_ticks(double low, double high) {
   std::vector<double> values;
-  for (double decade = std::floor(low); decade <= high; ++decade)
+  const double first = std::floor(low);
+  for (int decade = 0; first + decade <= high; ++decade)
     for (double digit : {1.0, 2.0, 5.0}) {
-      const double v = decade + std::log10(digit);
+      const double v = first + decade + std::log10(digit);
       if (v >= low && v <= high && (digit == 1.0 || high - low < 2.5)) values.push_back(v);
     }
   return values.empty() ? ticks(low, high) : values;
