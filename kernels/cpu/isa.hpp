@@ -20,35 +20,37 @@
 
 #else
 
-#if defined(__x86_64__)
-#define PHONAUT_DISPATCH_IN(home, kernel_name, params, args) \
-  namespace phonaut::kernel::baseline {                      \
-  void kernel_name params;                                   \
-  }                                                          \
-  namespace phonaut::kernel::avx2 {                          \
-  void kernel_name params;                                   \
-  }                                                          \
-  namespace phonaut::kernel::avx512 {                        \
-  void kernel_name params;                                   \
-  }                                                          \
-  void home::kernel_name params {                            \
-    switch (cpu.isa) {                                       \
-      case ::phonaut::Isa::avx512:                           \
-        return ::phonaut::kernel::avx512::kernel_name args;  \
-      case ::phonaut::Isa::avx2:                             \
-        return ::phonaut::kernel::avx2::kernel_name args;    \
-      case ::phonaut::Isa::baseline:                         \
-        break;                                               \
-    }                                                        \
-    ::phonaut::kernel::baseline::kernel_name args;           \
-  }
-#else  // one set: whatever the compiler takes for granted (NEON on 64-bit ARM)
-#define PHONAUT_DISPATCH_IN(home, kernel_name, params, args) \
-  namespace phonaut::kernel::baseline {                      \
-  void kernel_name params;                                   \
-  }                                                          \
-  void home::kernel_name params { ::phonaut::kernel::baseline::kernel_name args; }
+// The build says which sets it has besides the baseline (CMake's PHONAUT_ISAS).
+#ifdef PHONAUT_HAS_AVX2
+#define PHONAUT_AVX2(...) __VA_ARGS__
+#else
+#define PHONAUT_AVX2(...)
 #endif
+#ifdef PHONAUT_HAS_AVX512
+#define PHONAUT_AVX512(...) __VA_ARGS__
+#else
+#define PHONAUT_AVX512(...)
+#endif
+#define PHONAUT_DECLARE_IN(isa, kernel_name, params) \
+  namespace phonaut::kernel::isa {                   \
+  void kernel_name params;                           \
+  }
+#define PHONAUT_CALL_IN(isa, kernel_name, args) \
+  case ::phonaut::Isa::isa:                     \
+    return ::phonaut::kernel::isa::kernel_name args;
+
+#define PHONAUT_DISPATCH_IN(home, kernel_name, params, args)      \
+  PHONAUT_DECLARE_IN(baseline, kernel_name, params)               \
+  PHONAUT_AVX2(PHONAUT_DECLARE_IN(avx2, kernel_name, params))     \
+  PHONAUT_AVX512(PHONAUT_DECLARE_IN(avx512, kernel_name, params)) \
+  void home::kernel_name params {                                 \
+    switch (cpu.isa) {                                            \
+      PHONAUT_AVX512(PHONAUT_CALL_IN(avx512, kernel_name, args))  \
+      PHONAUT_AVX2(PHONAUT_CALL_IN(avx2, kernel_name, args))      \
+      default:                                                    \
+        return ::phonaut::kernel::baseline::kernel_name args;     \
+    }                                                             \
+  }
 
 #endif
 

@@ -24,29 +24,34 @@ const char* name_of(Isa isa) noexcept {
 }
 
 bool can_run(Isa isa) noexcept {
-#if defined(__x86_64__)
   // __builtin_cpu_supports also asks the operating system (XGETBV) whether it saves the wide registers.
   switch (isa) {
     case Isa::avx512:
-      return can_run(Isa::avx2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512cd") &&
-             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl");
+#if defined(PHONAUT_HAS_AVX512)
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") &&
+             __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#else
+      return false;
+#endif
     case Isa::avx2:
+#if defined(PHONAUT_HAS_AVX2)
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+      return false;
+#endif
     case Isa::baseline:
       break;
   }
   return true;
-#else
-  return isa == Isa::baseline;
-#endif
 }
 
 Isa best_isa() {
   if (const char* wish = std::getenv("PHONAUT_ISA"); wish && *wish) {
     for (Isa isa : weakest_first) {
       if (std::string_view(wish) != name_of(isa)) continue;
-      if (!can_run(isa)) throw ConfigError(concat("PHONAUT_ISA asks for ", wish, ", which this processor cannot run"));
+      if (!can_run(isa))
+        throw ConfigError(concat("PHONAUT_ISA asks for ", wish, ", which this processor or this build lacks"));
       return isa;
     }
     throw ConfigError(concat("PHONAUT_ISA is \"", wish, "\", but only baseline, avx2 and avx512 are known"));
