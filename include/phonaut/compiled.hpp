@@ -31,6 +31,22 @@ PHONAUT_COMPILED Var<Cpu, 4> relative_attention_weights(const Sequence<Cpu>&, co
                                                         const RelativeAttentionOptions&);
 PHONAUT_COMPILED Var<Cpu, 3> attend(const Var<Cpu, 4>&, const Var<Cpu, 3>&, long, const Lengths&);
 PHONAUT_COMPILED Sequence<Cpu> weighted_downsample(const Sequence<Cpu>&, Weight<Cpu, 1>, Padding);
+PHONAUT_COMPILED Var<Cpu, 3> activation_linear(const Var<Cpu, 3>&, Weight<Cpu, 2>, Weight<Cpu, 1>, formula::SwooshL,
+                                               const Tensor<Cpu, 2>&);
+PHONAUT_COMPILED Var<Cpu, 3> activation_linear(const Var<Cpu, 3>&, Weight<Cpu, 2>, Weight<Cpu, 1>, formula::SwooshR,
+                                               const Tensor<Cpu, 2>&);
+PHONAUT_COMPILED Var<Cpu, 3> bypass(const Var<Cpu, 3>&, const Var<Cpu, 3>&, Weight<Cpu, 1>, long);
+PHONAUT_COMPILED Var<Cpu, 3> balance(const Var<Cpu, 3>&, const BalanceOptions&, const Lengths&);
+PHONAUT_COMPILED Var<Cpu, 3> whiten(const Var<Cpu, 3>&, const WhitenOptions&, const Lengths&);
+PHONAUT_COMPILED Sequence<Cpu> penalize_scores(const Sequence<Cpu>&, const Var<Cpu, 2>&,
+                                               const RelativeAttentionOptions&, double, double);
+PHONAUT_COMPILED Var<Cpu, 3> scale_utterances(const Var<Cpu, 3>&, const Tensor<Cpu, 2>&);
+PHONAUT_COMPILED Var<Cpu, 3> keep_utterances(const Var<Cpu, 3>&, const UtteranceFlags&);
+PHONAUT_COMPILED Var<Cpu, 3> choose_utterances(const UtteranceFlags&, const Var<Cpu, 3>&, const Var<Cpu, 3>&);
+PHONAUT_COMPILED Var<Cpu, 0> limit_value(const Var<Cpu, 0>&, double, double);
+PHONAUT_COMPILED Var<Cpu, 1> limit_value(const Var<Cpu, 1>&, double, double);
+PHONAUT_COMPILED Var<Cpu, 2> dropout(const Var<Cpu, 2>&, double);
+PHONAUT_COMPILED Var<Cpu, 4> even_weights(const Var<Cpu, 4>&);
 
 PHONAUT_COMPILED struct Linear<Cpu>;
 PHONAUT_COMPILED struct Conv1d<Cpu>;
