@@ -77,9 +77,9 @@ void chunk_causal_conv1d_forward(const Cpu& cpu, const ChunkCausalFilters<float>
                 [&](long t, long stop, long begin, long last) PHONAUT_FORCE_INLINE {
                   Vec past[tile_frames], own[tile_frames];
                   for (int r = 0; r < tile_frames; ++r) past[r] = causal_bias, own[r] = chunk_bias;
-                  filter_tile(all, t - half, causal + c * (half + 1), half + 1, past);
+                  filter_tile(all, t - half, causal + c * (half + 1), Vec::lanes, half + 1, past);
                   const Track inside{all.first, all.step, begin, last, lanes};
-                  filter_tile(inside, t - half, chunkwise + c * taps, taps, own);
+                  filter_tile(inside, t - half, chunkwise + c * taps, Vec::lanes, taps, own);
                   for (long r = 0; t + r < stop; ++r)
                     store_some(fma(own[r], edge.at(c, t + r - begin, size), past[r]), to + (t + r) * y.stride[1],
                                lanes);
@@ -136,7 +136,8 @@ void chunk_causal_conv1d_backward(const Cpu& cpu, const ChunkCausalFilters<float
                     Vec filtered[tile_frames];
                     for (Vec& v : filtered) v = bias;
                     if (d.edge)
-                      filter_tile(within(values, begin, last), t - half, chunkwise + c * taps, taps, filtered);
+                      filter_tile(within(values, begin, last), t - half, chunkwise + c * taps, Vec::lanes, taps,
+                                  filtered);
                     for (long r = 0; t + r < stop; ++r) {
                       const long i = t + r - begin, right = taps - size + i;
                       const Vec grad = load_some(grads.first + (t + r) * grads.step, lanes);
@@ -152,20 +153,22 @@ void chunk_causal_conv1d_backward(const Cpu& cpu, const ChunkCausalFilters<float
         chunk_bias += chunk_part;
       }
       for (long first = 0; d.causal_weight && first < time; first += frames_per_block)
-        correlate_frames(values, grads, first, smaller(time, first + frames_per_block), half, half + 1, own_causal);
+        correlate_frames(values, grads, first, smaller(time, first + frames_per_block), half, half + 1, own_causal,
+                         Vec::lanes);
       for (long begin = 0; d.chunk_weight && begin < time; begin += size) {
         const long last = smaller(time, begin + size);
         const Track inside = within(values, begin, last), own = within(scaled_grads, begin, last);
         for (long first = begin; first < last; first += frames_per_block)
-          correlate_frames(inside, own, first, smaller(last, first + frames_per_block), half, taps, own_chunk);
+          correlate_frames(inside, own, first, smaller(last, first + frames_per_block), half, taps, own_chunk,
+                           Vec::lanes);
       }
       if (!dx) continue;
       float* const to = dx.data + n * dx.stride[0] + c;
       each_tile(0, time, time, size, [&](long t, long stop, long begin, long last) PHONAUT_FORCE_INLINE {
         Vec sums[tile_frames];
         for (Vec& sum : sums) sum = Vec(0.0f);
-        filter_tile(grads, t, causal_flipped + c * (half + 1), half + 1, sums);
-        filter_tile(within(scaled_grads, begin, last), t - half, chunk_flipped + c * taps, taps, sums);
+        filter_tile(grads, t, causal_flipped + c * (half + 1), Vec::lanes, half + 1, sums);
+        filter_tile(within(scaled_grads, begin, last), t - half, chunk_flipped + c * taps, Vec::lanes, taps, sums);
         for (long r = 0; t + r < stop; ++r) put_some(to + (t + r) * dx.stride[1], sums[r], dx.add, lanes);
       });
     }

@@ -25,7 +25,7 @@ PHONAUT_INLINE void filter_frames(const Cpu& cpu, View<const float, 3> x, const 
       for (long t = first; t < last; t += tile_frames) {
         Vec sums[tile_frames];
         for (Vec& sum : sums) sum = start;
-        filter_tile(from, t - before, w + c * taps, taps, sums);
+        filter_tile(from, t - before, w + c * taps, Vec::lanes, taps, sums);
         for (long r = 0; r < tile_frames && t + r < last; ++r) put_some(to + (t + r) * y_step, sums[r], add, lanes);
       }
     }
@@ -63,7 +63,7 @@ void depthwise_conv1d_backward(const Cpu& cpu, View<const float, 3> dy, View<con
       const Track grads{dy.data + n * dy.stride[0] + c, dy.stride[1], 0, time, lanes};
       for (long first = 0; first < time; first += frames_per_block) {
         const long last = first + frames_per_block < time ? first + frames_per_block : time;
-        if (dw) correlate_frames(values, grads, first, last, before, taps, total);
+        if (dw) correlate_frames(values, grads, first, last, before, taps, total, Vec::lanes);
         Vec part(0.0f);
         for (long t = first; dbias && t < last; ++t) part += load_some(grads.first + t * grads.step, lanes);
         bias += part;

@@ -45,10 +45,10 @@ struct Stretch {
 
 /// sums[r] += Σ_k w[k] x[r + k].
 template <int taps, int frames>
-PHONAUT_INLINE void slide(const Stretch& x, const float* w, Vec (&sums)[frames]) {
+PHONAUT_INLINE void slide(const Stretch& x, const float* w, long w_step, Vec (&sums)[frames]) {
   Vec weight[taps];
 #pragma GCC unroll 8
-  for (int k = 0; k < taps; ++k) weight[k] = Vec::load(w + k * Vec::lanes);
+  for (int k = 0; k < taps; ++k) weight[k] = Vec::load(w + k * w_step);
 #pragma GCC unroll 16
   for (int s = 0; s < frames + taps - 1; ++s) {
     const Vec v = Vec::load(x.at + s * x.step);
@@ -83,8 +83,10 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
   run(std::integral_constant<int, most>{});
 }
 
-/// sums[r] += Σ_k w[k] x[from + r + k] for the `tile_frames` frames of a tile; w has a register of weights per tap.
-[[gnu::noinline]] void filter_tile(const Track& x, long from, const float* w, long taps, Vec (&sums)[tile_frames]) {
+/// sums[r] += Σ_k w[k] x[from + r + k] for the `tile_frames` frames of a tile; w has a register of weights per tap,
+/// `w_step` floats apart.
+[[gnu::noinline]] void filter_tile(const Track& x, long from, const float* w, long w_step, long taps,
+                                   Vec (&sums)[tile_frames]) {
   alignas(64) float room[(tile_frames + tile_taps - 1) * Vec::lanes];
   Vec own[tile_frames];
 #pragma GCC unroll 8
@@ -93,7 +95,7 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
     const auto some = [&](auto count) PHONAUT_FORCE_INLINE {
       constexpr int seen = tile_frames + count - 1;
       if (from + k + seen <= x.begin || from + k >= x.end) return;
-      slide<count>(Stretch(x, from + k, seen, room), w + k * Vec::lanes, own);
+      slide<count>(Stretch(x, from + k, seen, room), w + k * w_step, w_step, own);
     };
     if (taps - k >= tile_taps) some(std::integral_constant<int, tile_taps>{});
     else with_constant<tile_taps - 1>(taps - k, some);
@@ -102,10 +104,10 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
   for (int r = 0; r < tile_frames; ++r) sums[r] = own[r];
 }
 
-/// total[k] += Σ_t g[t] x[t + k - before] over the frames first … last of g; total has a register per tap. `last` is
-/// the end of g, or first plus a multiple of correlation_frames.
+/// total[k] += Σ_t g[t] x[t + k - before] over the frames first … last of g; total has a register per tap,
+/// `total_step` floats apart. `last` is the end of g, or first plus a multiple of correlation_frames.
 [[gnu::noinline]] void correlate_frames(const Track& x, const Track& g, long first, long last, long before, long taps,
-                                        float* total) {
+                                        float* total, long total_step) {
   alignas(64) float x_room[(correlation_frames + correlation_taps - 1) * Vec::lanes];
   alignas(64) float g_room[correlation_frames * Vec::lanes];
   for (long k = 0; k < taps; k += correlation_taps) {
@@ -121,7 +123,7 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
                                            sums);
       }
 #pragma GCC unroll 8
-      for (int i = 0; i < own; ++i) put(total + (k + i) * Vec::lanes, sums[i], true);
+      for (int i = 0; i < own; ++i) put(total + (k + i) * total_step, sums[i], true);
     };
     if (taps - k >= correlation_taps) some(std::integral_constant<int, correlation_taps>{});
     else with_constant<correlation_taps - 1>(taps - k, some);

@@ -1,23 +1,13 @@
 #pragma once
 // Convolution over time and frequency of each channel with a filter of its own.
 #include "phonaut/core/sequence.hpp"
+#include "phonaut/ops/depthwise_image.hpp"
 #include "phonaut/ops/shape.hpp"
 #include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
 
 namespace kernel {
-
-/// Filters of kernel_time x kernel_frequency taps (odd), centred in frequency. Frame t of the result sees frames
-/// t - before … of the image; frames outside of 0 … T-1, or at and beyond the length, count as zeros.
-struct DepthwiseImage {
-  long kernel_time = 1, kernel_frequency = 1, before = 0;
-  const long* lengths = nullptr;
-
-  PHONAUT_HD PHONAUT_INLINE long frames(long n, long time) const {
-    return lengths && lengths[n] < time ? lengths[n] : time;
-  }
-};
 
 /// y[n, t, f, c] = bias[c] + Σ_ij w[c, i, j] x[n, t + i - before, f + j - kernel_frequency / 2, c];
 /// x (N, T, F, C), w (C, kernel_time · kernel_frequency), y (N, T', F, C).
@@ -83,6 +73,11 @@ void depthwise_conv2d_backward(const Reference&, const DepthwiseImage& g, View<c
     dbias.put(c, S(total));
   }
 }
+
+void depthwise_conv2d_forward(const Cpu& cpu, const DepthwiseImage& g, View<const float, 4> x, View<const float, 2> w,
+                              const float* bias, View<float, 4> y);
+void depthwise_conv2d_backward(const Cpu& cpu, const DepthwiseImage& g, View<const float, 4> dy, View<const float, 4> x,
+                               View<const float, 2> w, Sink<float, 4> dx, Sink<float, 2> dw, Sink<float, 1> dbias);
 
 }  // namespace kernel
 
