@@ -4,10 +4,11 @@ Two programs that are timed one after the other meet two different machines. Her
 turn, a little each, so that noise falls on both.
 
 That is not enough where others use the machine: a call of 3 ms often fits between two interruptions and one of 160 ms
-never does, so that the ratio of minima praises whoever has the shorter calls. The kernel counts for every thread how
-long it was ready but had to wait for a CPU; a round counts only if nobody waited for more than a twentieth of the time,
+never does, so that the ratio of minima praises whoever has the shorter calls. The kernel counts how long each CPU works
+and how long each process does; a round counts only if others had less than a twentieth of the time of the CPUs in use,
 and if the machine's peak, probed before and after it, is within a tenth of its best. If hardly any round is like that,
-all are kept, and the table says that its numbers mean little.
+all are kept, and the table says that its numbers mean little. (How long threads wait for a CPU would not do: a peer
+whose own threads are more than the CPUs makes itself wait.)
 """
 import argparse
 import datetime
@@ -21,6 +22,7 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Absent(Exception):
@@ -31,7 +33,7 @@ class Competitor:
     """A program that speaks as peers/served.py says, on CPUs of its own choice of number."""
 
     def __init__(self, command, threads):
-        cpus = sorted(os.sched_getaffinity(0))[:threads]
+        self.cpus = cpus = sorted(os.sched_getaffinity(0))[:threads]
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
                            # A warm allocator, as phonaut's pool is one: memory stays with the process, so that nobody
                            # pays for fresh pages in every step.
@@ -44,21 +46,21 @@ class Competitor:
             raise Absent(f"{command[0]} cannot be started: {error.strerror}") from None
         self.about = self._answer()
 
-    def waited(self):
-        """Seconds that its threads were ready to run and did not, so far; 0 where the kernel does not count them."""
-        total = 0
-        for file in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"):
-            try:
-                total += int(file.read_text().split()[1])
-            except OSError:
-                pass  # the thread, or the counter, is gone
-        return 1e-9 * total
-
     def timed(self, name, count):
-        """Mean seconds of `count` calls, and which share of that time its threads waited for a CPU."""
-        before = self.waited()
+        """Mean seconds of `count` calls, and which share of its CPUs' time others took from it meanwhile."""
+        all_before, own_before = busy_seconds(self.cpus), self.used_seconds()
         seconds = self.ask(name, count)
-        return statistics.fmean(seconds), (self.waited() - before) / sum(seconds)
+        others = busy_seconds(self.cpus) - all_before - (self.used_seconds() - own_before)
+        # The kernel counts in ticks: one per CPU, at either end, is no disturbance.
+        return statistics.fmean(seconds), max(0, others - 2 * TICK * len(self.cpus)) / (sum(seconds) * len(self.cpus))
+
+    def used_seconds(self):
+        """CPU time of all its threads so far; 0 where the kernel does not tell."""
+        try:
+            fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0
+        return TICK * (int(fields[11]) + int(fields[12]))
 
     def ask(self, name, count=1):
         self.process.stdin.write(f"{name} {count}\n")
@@ -77,6 +79,18 @@ class Competitor:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+def busy_seconds(cpus):
+    """What these CPUs worked so far, for anybody, this machine's host included; 0 where the kernel does not tell."""
+    try:
+        lines = pathlib.Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        return 0
+    names = {f"cpu{i}" for i in cpus}
+    # user, nice, system, idle, waiting for a disk, interrupts (2), stolen by the host
+    counts = [[int(n) for n in line.split()[1:9]] for line in lines if line.split()[:1] and line.split()[0] in names]
+    return TICK * sum(sum(c) - c[3] - c[4] for c in counts)
 
 
 def arguments(description, rounds=9):
@@ -129,19 +143,19 @@ def versus(rows, ours, theirs, options, calls):
             competitor.ask(row[name], calls)
     rounds = []
     for i in range(options.rounds):
-        peak, delay, seconds = ours.ask("probe")[0], 0, {}
+        peak, taken, seconds = ours.ask("probe")[0], 0, {}
         for row in rows:
             for competitor, name in (sides if i % 2 == 0 else reversed(sides)):
-                seconds[row[0], name], waited = competitor.timed(row[name], calls)
-                delay = max(delay, waited)
-        rounds.append((min(peak, ours.ask("probe")[0]), delay, seconds))
+                seconds[row[0], name], others = competitor.timed(row[name], calls)
+                taken = max(taken, others)
+        rounds.append((min(peak, ours.ask("probe")[0]), taken, seconds))
     best = max(peak for peak, _, _ in rounds)
-    quiet = [seconds for peak, delay, seconds in rounds if peak >= 0.9 * best and delay <= 0.05]
+    quiet = [seconds for peak, taken, seconds in rounds if peak >= 0.9 * best and taken <= 0.05]
     note = f"{len(quiet)} of {options.rounds} rounds"
     if len(quiet) < 3:
         quiet = [seconds for _, _, seconds in rounds]
-        note = (f"none: **others used the machine** (somebody waited for a CPU for up to "
-                f"{max(delay for _, delay, _ in rounds):.0%} of the time), so these {options.rounds} rounds are no result")
+        note = (f"none: **others used the machine** (up to {max(taken for _, taken, _ in rounds):.0%} of its time, peaks "
+                f"from {min(r[0] for r in rounds):.0f} to {best:.0f} GFLOP/s), so these {options.rounds} rounds are no result")
     return {row[0]: tuple([s[row[0], side] for s in quiet] for side in (1, 2)) for row in rows}, note
 
 
