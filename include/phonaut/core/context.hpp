@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -81,6 +82,16 @@ class Context {
       if (poisoned_) kernel::fill(backend_, t.data(), t.size(), Scalar(std::numeric_limits<float>::quiet_NaN()));
     return t;
   }
+  /// To find a fault: looks at every value that ops compute from now on, until one is not finite. Costs a read of each,
+  /// so a Trainer turns it on only after a loss went wrong.
+  void watch(bool on) {
+    watching_ = on;
+    last_weight_ = nullptr;
+    spoiled_.reset();
+  }
+  /// What `watch` saw: the address of the weight that was used last when the first value came out that was not finite,
+  /// null if no weight had been used; nothing if all values were finite.
+  std::optional<const void*> spoiled() const { return spoiled_; }
   /// For tests: fills every new tensor and gradient with NaN, so that a kernel which forgets an element is found out.
   void poison(bool on) { poisoned_ = on; }
   template <size_t R>
@@ -132,6 +143,7 @@ class Context {
   Var<B, R> lift(const detail::Operand<B, R>& w) {
     if (!w) return {};
     if (!w.is_param()) return Var<B, R>(*this, w.tensor(), w.slot());
+    if (watching_) last_weight_ = w.tensor().data();
     return Var<B, R>(*this, w.tensor(), recording_ ? leaf_slot(w.tensor().data()) : Slot{});
   }
   template <size_t R>
@@ -151,6 +163,7 @@ class Context {
   Var<B, R> record(Tensor<B, R> y, Backward backward, const Inputs&... inputs) {
     static_assert(std::is_invocable_v<Backward&, Context&, const Tensor<B, R>&>,
                   "an op is recorded with its backward: [..](auto& context, const auto& dy) { .. }");
+    if (watching_) look_at(y);
     if (!wants_gradient(inputs...)) return Var<B, R>(*this, std::move(y));
     struct Body {
       Backward backward;
@@ -331,6 +344,19 @@ class Context {
                               ", but backward() ended its own; detach() it to carry its numbers over"));
     return true;
   }
+  template <size_t R>
+  void look_at(const Tensor<B, R>& y) {
+    const Tensor<B, R> packed = y.contiguous() ? y : clone(y);
+    std::vector<Scalar> values(static_cast<size_t>(y.size()));
+    kernel::download(backend_, values.data(), packed.data(), values.size() * sizeof(Scalar));
+    // x - x is zero for numbers, dual ones included, and NaN for what is none.
+    for (const Scalar x : values)
+      if (!(x - x == Scalar(0))) {
+        spoiled_ = last_weight_;
+        watching_ = false;
+        return;
+      }
+  }
   Slot new_slot() {
     slots_.emplace_back();
     return {static_cast<std::uint32_t>(slots_.size() - 1), epoch_};
@@ -367,7 +393,9 @@ class Context {
   Pool<HostMemory>* host_pool_;
   Random random_;
   long step_ = 0, weights_made_ = 0;
-  bool training_ = false, recording_ = false, poisoned_ = false;
+  bool training_ = false, recording_ = false, poisoned_ = false, watching_ = false;
+  const void* last_weight_ = nullptr;
+  std::optional<const void*> spoiled_;
   std::uint32_t epoch_ = 1;
   Arena arena_;
   std::vector<Node> nodes_;

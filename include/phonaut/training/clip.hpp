@@ -53,6 +53,8 @@ class GradientClip {
     found.coefficient = std::isfinite(config_.most) ? std::min(1.0, config_.most / (found.norm + 1e-6)) : 1.0;
     return found;
   }
+  /// The parameters that count, in the order of their visit.
+  const std::vector<FlatParameter<B>>& parameters() const { return parameters_; }
   /// Measures, then multiplies the gradients with the coefficient; gradients that are not finite are left alone.
   Clipping clip(const B& backend, const Gradients<B>& gradients) {
     const Clipping found = measure(backend, gradients);

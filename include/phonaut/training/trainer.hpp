@@ -1,10 +1,13 @@
 #pragma once
 // What happens between a loss and the next one: gradients, their norm, the optimiser, the average, the count of steps.
+#include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "phonaut/core/param.hpp"
 #include "phonaut/training/adamw.hpp"
@@ -22,16 +25,18 @@ struct TrainStep {
   double loss = 0;       ///< mean over the losses of this update so far
   double norm = 0;       ///< of the gradients, before clipping; 0 until an update
   double rate = 0;       ///< learning rate of the update
+  std::string reason{};  ///< of skipping: what was not finite, and the first layer where, if that is known
 };
 
 /// Turns losses into updates:
 ///
 /// ```
 /// Trainer trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = WarmupCosine{...}, .clip = 5});
-/// while (trainer.step_count() < steps) const TrainStep done = trainer.step(model.loss(...));
+/// while (trainer.step_count() < steps) const TrainStep done = trainer.step([&] { return model.loss(...); });
 /// ```
 /// Gradients of `accumulate` losses are averaged. An update whose loss or gradients are not finite is left out and
-/// counted. `checkpoint` covers the optimiser, the context's step and random numbers, and the counts: with the model
+/// counted; give a function that computes the loss, and it is told in which layer the numbers were lost first.
+/// `checkpoint` covers the optimiser, the context's step and random numbers, and the counts: with the model
 /// and the data loader, that is all that a run needs to go on bit for bit.
 template <class B, class Optimiser = AdamW<B>>
 class Trainer {
@@ -59,34 +64,26 @@ class Trainer {
   /// Takes a loss: walks back, and updates the parameters if it is the last one of its update. Throws NumericalError
   /// when too many in a row were not finite.
   TrainStep step(const Var<B, 0>& loss) {
-    TrainStep done{.step = ctx_->step()};
-    const double value = static_cast<double>(item(loss));
-    if (!std::isfinite(value)) {
+    if (const double value = static_cast<double>(item(loss)); !std::isfinite(value)) {
       ctx_->clear();
-      done.loss = value;
-      return drop(done, concat("loss ", value));
+      return drop_loss(value, {});
     }
-    ctx_->backward(loss, gradients_);
-    loss_sum_ += value;
-    done.loss = loss_sum_ / static_cast<double>(++pending_);
-    if (pending_ < config_.accumulate) return done;
-
-    const double share = 1.0 / static_cast<double>(pending_);
-    const Clipping found = clip_.measure(ctx_->backend(), gradients_, share);
-    done.norm = found.norm;
-    if (found.finite()) {
-      done.rate = config_.rate(static_cast<double>(ctx_->step()));
-      optimiser_.step(ctx_->backend(), gradients_, done.rate, share * found.coefficient);
-      if (average_) average_->update(ctx_->backend());
-      ctx_->set_step(ctx_->step() + 1);
-      done.step = ctx_->step();
-      done.updated = true;
-      dropped_in_row_ = 0;
+    return step_finite(loss);
+  }
+  /// Computes a loss and takes it. One that is not finite is computed a second time, with the same draws, to see where.
+  template <std::invocable Loss>
+  TrainStep step(const Loss& compute) {
+    const Random draws = ctx_->random();
+    double value = 0;
+    {
+      const Var<B, 0> loss = compute();
+      value = static_cast<double>(item(loss));
+      if (std::isfinite(value)) return step_finite(loss);
     }
-    gradients_.clear();
-    pending_ = 0;
-    loss_sum_ = 0;
-    return done.updated ? done : drop(done, concat("norm of the gradients ", found.norm));
+    ctx_->clear();
+    std::string where = spoiled_weight();
+    if (where.empty()) where = spoiled_value(compute, draws);
+    return drop_loss(value, where);
   }
 
   long step_count() const { return ctx_->step(); }
@@ -113,14 +110,86 @@ class Trainer {
   }
 
  private:
+  TrainStep step_finite(const Var<B, 0>& loss) {
+    TrainStep done{.step = ctx_->step()};
+    ctx_->backward(loss, gradients_);
+    loss_sum_ += static_cast<double>(item(loss));
+    done.loss = loss_sum_ / static_cast<double>(++pending_);
+    if (pending_ < config_.accumulate) return done;
+
+    const double share = 1.0 / static_cast<double>(pending_);
+    const Clipping found = clip_.measure(ctx_->backend(), gradients_, share);
+    done.norm = found.norm;
+    if (found.finite()) {
+      done.rate = config_.rate(static_cast<double>(ctx_->step()));
+      optimiser_.step(ctx_->backend(), gradients_, done.rate, share * found.coefficient);
+      if (average_) average_->update(ctx_->backend());
+      ctx_->set_step(ctx_->step() + 1);
+      done.step = ctx_->step();
+      done.updated = true;
+      dropped_in_row_ = 0;
+    }
+    const std::string spoiled = done.updated ? std::string{} : spoiled_gradient();
+    gradients_.clear();
+    pending_ = 0;
+    loss_sum_ = 0;
+    return done.updated ? done : drop(done, concat("norm of the gradients ", found.norm, spoiled));
+  }
+
+  TrainStep drop_loss(double value, const std::string& where) {
+    return drop({.step = ctx_->step(), .loss = value}, concat("loss ", value, where.empty() ? "" : ", ", where));
+  }
   TrainStep drop(TrainStep done, const std::string& what) {
     done.skipped = true;
+    done.reason = what;
     ++dropped_;
     if (++dropped_in_row_ >= config_.give_up_after)
       throw NumericalError(concat("trainer: loss or gradients were not finite ", dropped_in_row_,
                                   " times in a row, last after step ", done.step, " (", what,
                                   "); try a lower learning rate from the last checkpoint, which is untouched"));
     return done;
+  }
+
+  // ---- where numbers were lost ----
+  static bool finite(const B& backend, const Tensor<B, 1>& t) {
+    std::vector<typename B::Scalar> values(static_cast<size_t>(t.size()));
+    kernel::download(backend, values.data(), t.data(), values.size() * sizeof(typename B::Scalar));
+    return std::all_of(values.begin(), values.end(), [](auto x) { return std::isfinite(x); });
+  }
+  std::string name_of(const void* weight) const {
+    for (const auto& p : clip_.parameters())
+      if (p.flat.tensor().data() == weight) return p.name;
+    return "a weight that is not the model's";
+  }
+  std::string spoiled_weight() const {
+    for (const auto& p : clip_.parameters())
+      if (!finite(ctx_->backend(), p.flat.tensor())) return "and the weight " + p.name + " is not finite";
+    return {};
+  }
+  template <class Loss>
+  std::string spoiled_value(const Loss& compute, const Random& draws) {
+    struct Watch {
+      Context<B>& ctx;
+      Random later;
+      ~Watch() {
+        ctx.watch(false);
+        ctx.clear();
+        ctx.random() = later;
+      }
+    } watch{*ctx_, std::exchange(ctx_->random(), draws)};
+    ctx_->watch(true);
+    compute();
+    if (!ctx_->spoiled()) return {};
+    const void* const weight = *ctx_->spoiled();
+    return weight ? "first behind " + name_of(weight) : "already before the first weight";
+  }
+  /// Backward walks from the last layer to the first.
+  std::string spoiled_gradient() const {
+    const auto& all = clip_.parameters();
+    for (auto p = all.rbegin(); p != all.rend(); ++p)
+      if (gradients_.has(p->flat) && !finite(ctx_->backend(), gradients_[p->flat]))
+        return ", first in that of " + p->name;
+    return {};
   }
 
   Context<B>* ctx_;
