@@ -36,6 +36,9 @@ PHONAUT_INLINE void sum_each(const Vec (&x)[4], float (&to)[4]) {
 }
 
 /// c[i * c_row + j * c_col] = (or +=) <a_i, b_j> + bias, for `rows` rows a_i and `columns` rows b_j.
+///
+/// Meanwhile columns * k numbers behind b_j are fetched, which are the next rows where they lie without gaps: one after
+/// the other, as memory likes it. Read as `columns` streams that end after k numbers, it gives half as much.
 template <int rows, int columns>
 void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, float* c, long c_row, long c_col,
               const float* bias_of_row, const float* bias_of_column, bool add) {
@@ -44,9 +47,12 @@ void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, fl
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 4
     for (int j = 0; j < 4; ++j) acc[i][j] = Vec(0.0f);
+  const float* const ahead = b + columns * b_row;
   const auto step = [&](long p, long n) PHONAUT_FORCE_INLINE {
     const auto load = [&](const float* from)
                           PHONAUT_FORCE_INLINE { return n == Vec::lanes ? Vec::load(from) : Vec::load(from, n); };
+#pragma GCC unroll 4
+    for (int j = 0; j < columns; ++j) __builtin_prefetch(ahead + columns * p + j * Vec::lanes);
     Vec bv[columns];
 #pragma GCC unroll 4
     for (int j = 0; j < columns; ++j) bv[j] = load(b + j * b_row + p);

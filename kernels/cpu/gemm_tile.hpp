@@ -26,8 +26,10 @@ struct TileOutput {
   long width;  ///< valid columns of the tile
 };
 
-/// acc[i][j] = sum over p < k of a[i * a_row + p * a_col] * b[p * b_row + j].
-template <int rows, int registers>
+/// acc[i][j] = sum over p < k of a[i * a_row + p * a_col] * b[p * b_row + j]. `fetch`: a comes from memory, and what
+/// lies behind its rows is used next; it is asked for in the order in which it lies, which is twice as fast as `rows`
+/// streams.
+template <int rows, int registers, bool fetch = false>
 PHONAUT_INLINE void accumulate_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
                                     Vec (&acc)[rows][registers]) {
 #pragma GCC unroll 16
@@ -40,7 +42,9 @@ PHONAUT_INLINE void accumulate_tile(long k, const float* a, long a_row, long a_c
   const float* row[pointers];
 #pragma GCC unroll 16
   for (int i = 0; i < pointers; ++i) row[i] = a + 3L * i * a_row;
+  const float* ahead = a + rows * a_row;
   for (long p = 0; p < k; ++p) {
+    if constexpr (fetch) __builtin_prefetch(ahead), ahead += rows;
     Vec bv[registers];
 #pragma GCC unroll 4
     for (int r = 0; r < registers; ++r) bv[r] = Vec::load(b + r * Vec::lanes);
@@ -102,7 +106,7 @@ template <int rows, int registers>
 void transposed_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
                      const TileOutput& out) {
   Vec acc[rows][registers];
-  accumulate_tile<rows, registers>(k, a, a_row, a_col, b, b_row, acc);
+  accumulate_tile<rows, registers, true>(k, a, a_row, a_col, b, b_row, acc);
   constexpr bool whole = rows == Vec::lanes;
   Vec bias(0.0f);
   if (out.bias) bias = whole ? Vec::load(out.bias) : Vec::load(out.bias, rows);
