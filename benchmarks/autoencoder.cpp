@@ -11,8 +11,8 @@
 
 #include <cstring>
 
-#include "autoencoder/corpus.hpp"
 #include "autoencoder/objective.hpp"
+#include "common/corpus.hpp"
 #include "served.hpp"
 
 using namespace phonaut;

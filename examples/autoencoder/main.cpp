@@ -15,6 +15,7 @@
 #include <iostream>
 #include <thread>
 
+#include "common/model_file.hpp"
 #include "evaluation.hpp"
 
 using namespace phonaut;
@@ -32,11 +33,6 @@ struct Options {
   std::string out = "report", model_file, in_file, out_file;
   std::string command;  ///< as it was typed
 };
-
-/// `run` or `run/model.safetensors`.
-fs::path model_path(const std::string& given) {
-  return fs::is_directory(given) ? fs::path(given) / "model.safetensors" : fs::path(given);
-}
 
 Context<B>& prepared(Context<B>& ctx, const Options& o) {
   if (o.train.threads > 0) ctx.threads(o.train.threads);

@@ -114,3 +114,16 @@ Waveform<B> Autoencoder::decode(const Sequence<B>& coded) const {
 Var<B, 3> Autoencoder::predict(const Sequence<B>& latents) const {
   return predictor_out(swoosh_r(predictor_in(latents.frames)));
 }
+
+Waveform<B> to_waveform(Context<B>& ctx, const std::vector<float>& samples, const std::vector<long>& lengths, long time,
+                        const ModelConfig& config) {
+  const long unit = config.samples_per_latent(), n = static_cast<long>(lengths.size());
+  std::vector<long> padded(lengths);
+  long longest = 0;
+  for (long& l : padded) longest = std::max(longest, l = std::max(1L, (l + unit - 1) / unit) * unit);
+  auto t = ctx.zeros(Shape<2>{n, longest});
+  for (long i = 0; i < n; ++i)
+    kernel::upload(ctx.backend(), t.data() + i * longest, samples.data() + i * time,
+                   static_cast<size_t>(lengths[static_cast<size_t>(i)]) * sizeof(float));
+  return {ctx.constant(std::move(t)), lengths_of(ctx, padded), static_cast<double>(config.rate)};
+}

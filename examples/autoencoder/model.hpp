@@ -78,3 +78,7 @@ struct Autoencoder {
   phonaut::Linear<B> head;  ///< one frame at 50 Hz -> two spectra at 100 Hz
   phonaut::SharedSynthesisPlan<float> synthesis;
 };
+
+/// Utterances of one batch, each padded with zeros to whole latent frames of the model.
+Waveform<B> to_waveform(Context<B>& ctx, const std::vector<float>& samples, const std::vector<long>& lengths, long time,
+                        const ModelConfig& config);

@@ -7,21 +7,19 @@
 #include <phonaut/training/checkpoint.hpp>
 #include <phonaut/training/data.hpp>
 #include <phonaut/training/ema.hpp>
-#include <phonaut/training/progress.hpp>
 #include <phonaut/training/schedule.hpp>
-#include <phonaut/training/signals.hpp>
 #include <phonaut/training/trainer.hpp>
 
 #include <algorithm>
-#include <chrono>
+
+#include "common/model_file.hpp"
+#include "common/training_loop.hpp"
 
 using namespace phonaut;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
 namespace {
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 DataLoader::Config loader_config(const ModelConfig& model, const TrainConfig& config) {
   return {.rate = model.rate,
@@ -72,13 +70,13 @@ double mean_distance(Context<B>& ctx, const Autoencoder& model, const Distance& 
 Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfig& config, const Corpus& corpus,
               const fs::path& folder, std::ostream& out) {
   CheckpointFolder files(folder.string());
-  const fs::path finished = folder / "model.safetensors", log_file = folder / "log.jsonl";
+  const fs::path model_file = folder / "model.safetensors", log_file = folder / "log.jsonl";
   const std::string settings = settings_text(model_config, config);
-  if (fs::exists(finished)) {
-    Trained done = read_model(ctx, finished);
+  if (fs::exists(model_file)) {
+    Trained done = read_model(ctx, model_file);
     if (settings_text(done.model.config, done.config) != settings)
       throw ConfigError(fmt::format("train: {} was trained with other settings; choose another folder or remove it",
-                                    finished.string()));
+                                    model_file.string()));
     done.curves = curves_of(log_file);
     return done;
   }
@@ -97,98 +95,63 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
                       .accumulate = config.accumulate});
   trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));
   DataLoader loader(corpus.split("train"), loader_config(model_config, config));
-  double spent = 0;  // seconds of training, over all parts of an interrupted run
+  TrainingLoop loop{.log_file = log_file, .label = model_config.bottleneck, .steps = config.steps};
 
   const auto state = [&](auto& archive) {
     archive("", model);
     archive("training/average", average);
     archive("training/trainer", trainer);
     archive("training/data", loader);
-    archive("training/seconds", spent);
+    archive("training/seconds", loop.seconds);
     archive("training/settings", Same{settings});
   };
   if (files.has_latest()) {
     load_checkpoint(files.latest(), state);
-    keep_lines_through(log_file.string(), "step", static_cast<double>(ctx.step()));
     fmt::print(out, "resumed {} after step {}\n", folder.string(), ctx.step());
-  } else if (fs::exists(log_file)) {
-    fs::remove(log_file);
   }
+  loop.open_log(ctx.step());
 
-  JsonLines log(log_file.string());
   auto valid = corpus.split("valid");
   if (valid.empty()) valid = corpus.split("test");
   if (valid.size() > 64) valid.resize(64);
-  StopSignals stop;
-  Progress progress(out, Terminal::of(2), {.label = model_config.bottleneck, .total = config.steps});
-  bool stopped = false;
   const auto save = [&] { save_checkpoint(files.latest(), state); };
-  while (ctx.step() < config.steps && !(stopped = static_cast<bool>(stop))) {
-    const double start = now();
+  const auto take = [&]() -> TrainingLoop::Taken {
     const auto batch = loader.next();
     Terms terms;
     ctx.train();
     const TrainStep done = trainer.step(objective(
         model, distance, to_waveform(ctx, batch->samples, batch->lengths, batch->time, model_config), config, terms));
-    spent += now() - start;
-    for (const auto& skipped : batch->skipped) progress.note("skipped: " + skipped.reason);
-    if (done.skipped) progress.note(fmt::format("step {} was dropped: loss or gradients were not finite", ctx.step()));
-    if (!done.updated) continue;
-    log.write({{"step", done.step},
-               {"loss", done.loss},
-               {"reconstruction", terms.reconstruction},
-               {"semantic", terms.semantic},
-               {"regulariser", terms.regulariser},
-               {"norm", done.norm},
-               {"rate", done.rate},
-               {"epoch", batch->epoch},
-               {"seconds", spent}});
-    progress.update(done.step, fmt::format("loss {:.3f}", done.loss));
-    if (done.step % config.checkpoint_every == 0 || done.step == config.steps) {
-      const double heard = mean_distance(ctx, average, distance, valid);
-      log.write({{"step", done.step}, {"validation", heard}});
-      save();
-    }
-  }
-  progress.finish();
-  if (stopped && trainer.between_updates()) save();
+    return {done,
+            batch->skipped,
+            {{"reconstruction", terms.reconstruction},
+             {"semantic", terms.semantic},
+             {"regulariser", terms.regulariser},
+             {"epoch", batch->epoch}}};
+  };
+  const bool finished = loop.run(ctx.step(), out, take, [&](long step, JsonLines& log, Progress&) {
+    if (step % config.checkpoint_every != 0 && step != config.steps) return;
+    log.write({{"step", step}, {"validation", mean_distance(ctx, average, distance, valid)}});
+    save();
+  });
+  if (!finished && trainer.between_updates()) save();
 
-  json facts = {{"seconds", spent},
-                {"seconds_per_step", spent / static_cast<double>(std::max(1L, ctx.step()))},
+  json facts = {{"seconds", loop.seconds},
+                {"seconds_per_step", loop.seconds / static_cast<double>(std::max(1L, ctx.step()))},
                 {"peak_mb", static_cast<double>(ctx.pool().reserved_bytes()) / 1e6},
                 {"dropped_steps", trainer.dropped()},
                 {"skipped_recordings", loader.skipped().size()},
                 {"parameters", parameter_count(average)}};
   if (!loader.skipped().empty()) fmt::print(out, "{}\n", loader.skipped_text());
   ctx.infer();
-  if (!stopped)
-    phonaut::save(finished.string(), average,
+  if (finished)
+    phonaut::save(model_file.string(), average,
                   {{"model", json(model_config).dump()}, {"training", json(config).dump()}, {"facts", facts.dump()}});
-  return {std::move(average), config, std::move(facts), curves_of(log_file), !stopped};
+  return {std::move(average), config, std::move(facts), curves_of(log_file), finished};
 }
 
 Trained read_model(Context<B>& ctx, const fs::path& file) {
-  const auto metadata = SafetensorsReader(file.string()).metadata();
-  const auto part = [&](const char* key) {
-    const auto found = metadata.find(key);
-    if (found == metadata.end())
-      throw LoadError(
-          fmt::format("{}: has no '{}' in its metadata, so it is no model of this program", file.string(), key));
-    try {
-      return json::parse(found->second);
-    } catch (const json::exception& e) {
-      throw LoadError(fmt::format("{}: its '{}' cannot be read: {}", file.string(), key, e.what()));
-    }
-  };
-  const auto typed = [&]<class T>(const char* key, T) {
-    try {
-      return part(key).get<T>();
-    } catch (const json::exception& e) {
-      throw LoadError(fmt::format("{}: its '{}' does not fit: {}", file.string(), key, e.what()));
-    }
-  };
-  Trained t{Autoencoder(ctx, typed("model", ModelConfig{})), typed("training", TrainConfig{}), part("facts"),
-            json::object(), true};
+  Trained t{Autoencoder(ctx, metadata_as<ModelConfig>(file, "model")), metadata_as<TrainConfig>(file, "training"),
+            metadata_of(file, "facts"), json::object(), true};
   load(file.string(), t.model);
   return t;
 }

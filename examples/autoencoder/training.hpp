@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <ostream>
 
-#include "corpus.hpp"
+#include "common/corpus.hpp"
 #include "objective.hpp"
 
 /// A model that was trained or read from a file, with what is known about it.

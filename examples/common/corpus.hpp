@@ -1,11 +1,9 @@
 #pragma once
-// The speech that the flagship works on: a shipped set by name, or anybody's manifest.
+// The speech that a program works on: a shipped set by name, or anybody's manifest.
 #include <phonaut/io/manifest.hpp>
 #include <phonaut/training/data.hpp>
 #include <string>
 #include <vector>
-
-#include "model.hpp"
 
 struct Corpus {
   std::string name;
@@ -22,7 +20,3 @@ Corpus load_corpus(const std::string& data);
 
 /// Whole recordings (cut to 8 s), once, in order, in batches: for measurements.
 phonaut::DataLoader in_order(const std::vector<phonaut::Utterance>& utterances, int rate);
-
-/// Utterances of one batch, each padded with zeros to whole latent frames of the model.
-Waveform<B> to_waveform(Context<B>& ctx, const std::vector<float>& samples, const std::vector<long>& lengths, long time,
-                        const ModelConfig& config);
