@@ -1,4 +1,4 @@
-"""Reads a safetensors file into numpy arrays: name -> array, and the metadata."""
+"""Reads a safetensors file into numpy arrays (name -> array, and the metadata), and writes such arrays."""
 import json
 
 import numpy as np
@@ -16,3 +16,20 @@ def read(path):
         begin, end = entry["data_offsets"]
         tensors[name] = np.frombuffer(data[begin:end], _TYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
     return tensors, metadata
+
+
+def write(path, tensors, metadata=None):
+    """`tensors`: name -> numpy array."""
+    header, arrays, offset = {"__metadata__": metadata or {}}, [], 0
+    for name, values in tensors.items():
+        values = np.asarray(values, order="C")  # which leaves a scalar one
+        kind = next(k for k, t in _TYPES.items() if np.dtype(t) == values.dtype)
+        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": [offset, offset + values.nbytes]}
+        offset += values.nbytes
+        arrays.append(values)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for values in arrays:
+            file.write(values.tobytes())

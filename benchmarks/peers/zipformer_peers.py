@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""The published Zipformer encoder in PyTorch eager and in ONNX Runtime: phonaut's peers.
+
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py export MODEL PROOF   weights, and outputs and gradients for a check
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py torch  MODEL …       answers requests: served.py
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py onnx   MODEL …       the same with ONNX Runtime, without training
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py memory MODEL …       MB that a training step needs, for each case
+
+FOLDER is egs/librispeech/ASR/zipformer of an icefall checkout; k2 and lhotse are not needed. The model is timed as it is,
+without dropout and without what the recipe does to gradients: phonaut's side leaves out the same.
+"""
+import argparse
+import contextlib
+import ctypes
+import gc
+import importlib
+import logging
+import os
+import sys
+import tempfile
+import types
+import warnings
+
+import numpy as np
+
+logging.disable(logging.WARNING)  # of the peers' modules, about what they did not find
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+import safetensors_file
+from served import serve
+
+SIZES = {  # layers, widths, feed-forward widths, unmasked widths of the six stacks
+    "S": ((2, 2, 2, 2, 2, 2), (192, 256, 256, 256, 256, 256), (512, 768, 768, 768, 768, 768), (192,) * 6),
+    "M": ((2, 2, 3, 4, 3, 2), (192, 256, 384, 512, 384, 256), (512, 768, 1024, 1536, 1024, 768),
+          (192, 192, 256, 256, 256, 192)),
+    "L": ((2, 2, 4, 5, 4, 2), (192, 256, 512, 768, 512, 256), (512, 768, 1536, 2048, 1536, 768),
+          (192, 192, 256, 320, 256, 192)),
+}
+BANDS, CHUNK, LEFT = 80, 32, 128
+
+
+def swooshes():
+    """What the modules ask k2 for: two activations, and their derivatives by hand as k2 has them."""
+    def value(x, shift, offset):
+        return torch.nn.functional.softplus(x - shift) - 0.08 * x - offset
+
+    class Swoosh(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, shift, offset):
+            ctx.save_for_backward(x)
+            ctx.shift = shift
+            return value(x, shift, offset)
+
+        @staticmethod
+        def backward(ctx, slope):
+            (x,) = ctx.saved_tensors
+            return slope * (torch.sigmoid(x - ctx.shift) - 0.08), None, None
+
+    k2 = types.ModuleType("k2")
+    for name, shift, offset in (("swoosh_l", 4.0, 0.035), ("swoosh_r", 1.0, 0.313261687)):
+        setattr(k2, name, lambda x, s=shift, o=offset: Swoosh.apply(x, s, o))
+        setattr(k2, f"{name}_forward", lambda x, s=shift, o=offset: value(x, s, o))
+        setattr(k2, f"{name}_forward_and_deriv",
+                lambda x, s=shift, o=offset: (value(x, s, o), torch.sigmoid(x - s) - 0.08))
+    return k2
+
+
+def published_modules():
+    folder = os.environ.get("ICEFALL_ZIPFORMER", "")
+    if not os.path.isfile(os.path.join(folder, "zipformer.py")):
+        sys.exit(f"ICEFALL_ZIPFORMER is '{folder}', where there is no zipformer.py")
+    warnings.simplefilter("ignore")
+    sys.modules["k2"] = swooshes()
+    icefall, utils = types.ModuleType("icefall"), types.ModuleType("icefall.utils")
+    utils.torch_autocast = lambda *_, **__: contextlib.nullcontext()
+    icefall.utils = utils
+    sys.modules["icefall"], sys.modules["icefall.utils"] = icefall, utils
+    sys.path.insert(0, folder)
+    return [importlib.import_module(name) for name in ("zipformer", "subsampling", "scaling")]
+
+
+class Encoder(torch.nn.Module):
+    """Features (N, T, 80) to encoder frames (N, T'', C), under the names that checkpoints have."""
+
+    def __init__(self, size, causal):
+        super().__init__()
+        zipformer, subsampling, scaling = published_modules()
+        layers, dims, feedforward, unmasked = SIZES[size]
+        chunks = dict(chunk_size=(CHUNK,), left_context_frames=(LEFT,)) if causal else {}
+        torch.manual_seed(1)
+        self.encoder_embed = subsampling.Conv2dSubsampling(BANDS, dims[0])
+        self.encoder = zipformer.Zipformer2(
+            output_downsampling_factor=2, downsampling_factor=(1, 2, 4, 8, 4, 2), encoder_dim=dims,
+            num_encoder_layers=layers, encoder_unmasked_dim=unmasked, query_head_dim=(32,), pos_head_dim=(4,),
+            value_head_dim=(12,), pos_dim=48, num_heads=(4, 4, 4, 8, 4, 4), feedforward_dim=feedforward,
+            cnn_module_kernel=(31, 31, 15, 15, 15, 31), causal=causal, **chunks)
+        self.causal = causal
+        self.eval()
+        for module in self.modules():
+            if isinstance(module, (scaling.Balancer, scaling.Whiten)):
+                module.forward = lambda x: x
+
+    def forward(self, x):
+        lengths = torch.full((x.shape[0],), x.shape[1], dtype=torch.int64)
+        y, lengths = self.encoder_embed(x, lengths)
+        padding = torch.zeros(y.shape[:2], dtype=torch.bool)
+        y, _ = self.encoder(y.permute(1, 0, 2), lengths, padding)
+        return y.permute(1, 0, 2)
+
+    def start(self):
+        """States of one stream: those of the layers, of the stem, and the number of frames so far."""
+        return [*self.encoder.get_init_states(1), self.encoder_embed.get_init_states(1), torch.zeros(1, dtype=torch.int64)]
+
+    def step(self, x, *states):
+        """The next 2·CHUNK + 13 features, 13 of which come again with the next step."""
+        y, lengths, stem = self.encoder_embed.streaming_forward(x, torch.tensor([x.shape[1]]), states[-2])
+        unknown = (states[-1].unsqueeze(1) <= torch.arange(LEFT).unsqueeze(0)).flip(1)
+        mask = torch.cat([unknown, torch.zeros(1, CHUNK, dtype=torch.bool)], 1)
+        y, _, layers = self.encoder.streaming_forward(y.permute(1, 0, 2), lengths, list(states[:-2]), mask)
+        return (y.permute(1, 0, 2), *layers, stem, states[-1] + CHUNK)
+
+
+def normal(*shape, seed):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def load_model(options):
+    model = Encoder(options.size, options.causal)
+    tensors, _ = safetensors_file.read(options.model)
+    model.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
+    return model
+
+
+def export(options):
+    model = Encoder(options.size, options.causal)
+    with torch.no_grad():  # a fresh model has biases of zero and twins of layers, which would hide faults
+        for i, p in enumerate(model.parameters()):
+            p += 0.02 * normal(*p.shape, seed=100 + i)
+    safetensors_file.write(options.model, {name: p.detach().numpy() for name, p in model.state_dict().items()})
+    features = normal(2, 413, BANDS, seed=1)
+    output = model(features)
+    weights = normal(*output.shape, seed=2)
+    (output * weights).sum().backward()
+    proof = {"features": features, "weights": weights, "output": output.detach()}
+    proof |= {f"gradient/{name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
+    if options.causal:
+        sound, states, pieces = normal(1, 13 + 8 * CHUNK, BANDS, seed=3), model.start(), []
+        with torch.no_grad():
+            for i in range(4):
+                piece, *states = model.step(sound[:, 2 * CHUNK * i:2 * CHUNK * (i + 1) + 13], *states)
+                pieces.append(piece)
+        proof |= {"stream/features": sound, "stream/output": torch.cat(pieces, 1)}
+    safetensors_file.write(options.proof, {name: values.numpy() for name, values in proof.items()})
+
+
+# ---- what is timed ----
+
+def torch_work(model, cases):
+    work = {}
+    for frames, batch in cases:
+        x = normal(batch, frames, BANDS, seed=1)
+        with torch.no_grad():
+            weights = normal(*model(x).shape, seed=2)
+
+        def forward(x=x):
+            with torch.no_grad():
+                model(x)
+
+        def train(x=x, weights=weights):
+            model.zero_grad(set_to_none=True)
+            (model(x) * weights).sum().backward()
+
+        work[f"forward/{frames}x{batch}"], work[f"train/{frames}x{batch}"] = [forward], [train]
+    if model.causal:
+        x, states = normal(1, 2 * CHUNK + 13, BANDS, seed=4), model.start()
+
+        def stream():
+            nonlocal states
+            with torch.no_grad():
+                _, *states = model.step(x, *states)
+
+        work["stream"] = [stream]
+    return work
+
+
+def operations(call):
+    """Multiplications and additions of the matrix products and convolutions in a call."""
+    with FlopCounterMode(display=False) as counter:
+        call()
+    return counter.get_total_flops()
+
+
+def onnx_session(module, inputs, names, path, threads):
+    import onnxruntime
+
+    with torch.no_grad():
+        traced = torch.jit.trace(module, inputs, check_trace=False)
+        torch.onnx.export(traced, inputs, path, opset_version=13, dynamo=False, input_names=names,
+                          dynamic_axes={names[0]: {0: "N", 1: "T"}} if len(names) == 1 else None)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+class Step(torch.nn.Module):
+    """`Encoder.step` as a module of its own, for the export."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x, *states):
+        return self.model.step(x, *states)
+
+
+def onnx_work(model, cases, threads, folder):
+    """Each session's numbers are held against PyTorch's before they are timed."""
+    scaling, converter = importlib.import_module("scaling"), importlib.import_module("scaling_converter")
+    # A step always has the same sizes, so nothing in it depends on them; the whole pass has any.
+    converter.convert_scaled_to_non_scaled(model, inplace=True, is_onnx=not model.causal)
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, (scaling.SwooshL, scaling.SwooshR)):
+                setattr(module, name, getattr(scaling, f"{type(child).__name__}Onnx")())
+    work = {}
+
+    def same(ours, theirs, what):
+        worst = np.abs(ours - theirs.numpy()).max() / theirs.abs().max().item()
+        if not worst < 1e-3:
+            sys.exit(f"ONNX Runtime: {what} differs from PyTorch's by {worst:.1e} of the largest number")
+
+    if model.causal:
+        x, states = normal(1, 2 * CHUNK + 13, BANDS, seed=4), model.start()
+        inputs = {"x": x.numpy(), **{f"state{i}": s.numpy() for i, s in enumerate(states)}}
+        session = onnx_session(Step(model), (x, *states), list(inputs), f"{folder}/step.onnx", threads)
+        names = [i.name for i in session.get_inputs()]
+        inputs = {name: inputs[name] for name in names}
+        with torch.no_grad():
+            _, *states = model.step(x, *states)
+            expected, *_ = model.step(x, *states)
+
+        def stream():
+            y, *found = session.run(None, inputs)
+            inputs.update({f"state{i}": s for i, s in enumerate(found) if f"state{i}" in inputs})
+            return y
+
+        stream()
+        same(stream(), expected, "a step of a stream")
+        work["stream"] = [stream]
+        return work  # its graph of the whole pass leaves out the chunks
+    session = onnx_session(model, (normal(1, 301, BANDS, seed=1),), ["x"], f"{folder}/encoder.onnx", threads)
+    for frames, batch in cases:
+        x = normal(batch, frames, BANDS, seed=1)
+        with torch.no_grad():
+            same(session.run(None, {"x": x.numpy()})[0], model(x), f"{frames}x{batch}")
+        work[f"forward/{frames}x{batch}"] = [lambda x=x: session.run(None, {"x": x.numpy()})]
+    return work
+
+
+def status_megabytes(key):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) / 1024 for line in file if line.startswith(f"{key}:"))
+
+
+def memory(model, cases):
+    """What training steps need at their peak beyond what was there before the first one."""
+    for frames, batch in cases:
+        x = normal(batch, frames, BANDS, seed=1)
+        with torch.no_grad():
+            weights = normal(*model(x).shape, seed=2)
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # forgets the peak so far
+        before = status_megabytes("VmRSS")
+        for _ in range(2):
+            model.zero_grad(set_to_none=True)
+            (model(x) * weights).sum().backward()
+        print(f"{status_megabytes('VmHWM') - before:.1f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=["export", "torch", "onnx", "memory"])
+    parser.add_argument("model")
+    parser.add_argument("proof", nargs="?")
+    parser.add_argument("--size", default="M", choices=SIZES)
+    parser.add_argument("--causal", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cases", default="1000x1,1000x8", help="features x utterances, …",
+                        type=lambda text: [tuple(map(int, case.split("x"))) for case in text.split(",") if case])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.set_num_interop_threads(1)
+    if options.command == "export":
+        return export(options)
+    model = load_model(options)
+    if options.command == "memory":
+        return memory(model, options.cases)
+    about = {"peer": f"PyTorch {torch.__version__}", "parameters": sum(p.numel() for p in model.parameters())}
+    if options.command == "torch":
+        work = torch_work(model, options.cases)
+        return serve(work, {**about, "flops": {name: operations(calls[0]) for name, calls in work.items()}})
+    import onnxruntime
+    with tempfile.TemporaryDirectory() as folder:
+        serve(onnx_work(model, options.cases, options.threads, folder),
+              {**about, "peer": f"ONNX Runtime {onnxruntime.__version__}"})
+
+
+main()

@@ -1,0 +1,237 @@
+// The published Zipformer encoders, timed when asked: forward, training step, and one chunk of a stream.
+//
+//   phonaut-bench-zipformer serve  MODEL [options]    answers requests: served.hpp
+//   phonaut-bench-zipformer memory MODEL [options]    MB that a training step needs at its peak, for each case
+//   phonaut-bench-zipformer check  MODEL PROOF        holds outputs and gradients against those of another program
+//   phonaut-bench-zipformer smoke                     everything once, on a small model with weights of its own
+//
+// MODEL and PROOF are written by peers/zipformer_peers.py. Options: --size S|M|L, --causal, --threads N,
+// --cases 1000x1,1000x8 (features by utterances).
+#include <phonaut/io/safetensors.hpp>
+#include <phonaut/phonaut.hpp>
+#include <phonaut/training/checkpoint.hpp>
+
+#include <malloc.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+
+#include "served.hpp"
+
+using namespace phonaut;
+using B = Cpu;
+
+namespace {
+
+constexpr Chunking kChunking{.frames = 32, .left = 128};
+
+struct Case {
+  long frames, batch;
+  std::string name() const { return concat(frames, "x", batch); }
+};
+
+struct Options {
+  std::string command, model, proof, size = "M";
+  bool causal = false;
+  int threads = 1;
+  std::vector<Case> cases = {{1000, 1}, {1000, 8}};
+};
+
+ZipformerConfig config_of(const Options& o) {
+  ZipformerConfig c = o.size == "S"   ? ZipformerConfig::small()
+                      : o.size == "M" ? ZipformerConfig::medium()
+                      : o.size == "L" ? ZipformerConfig::large()
+                                      : throw ConfigError("--size is S, M or L, got " + o.size);
+  if (o.command == "smoke")  // two narrow stacks
+    c.stacks = {
+        {.dim = 32, .layers = 1, .heads = 4, .feedforward = 64, .kernel = 31, .causal = o.causal},
+        {.dim = 48, .layers = 1, .heads = 4, .feedforward = 64, .kernel = 31, .downsample = 2, .causal = o.causal}};
+  // Measured is the model itself, without dropout and what else the recipe does in training.
+  return (o.causal ? c.causal() : c).with_training(ZipformerTraining::off());
+}
+
+struct Bench {
+  Context<B> ctx{Cpu{}, 1};
+  bool causal;
+  ZipformerEncoder<B> model;
+  Gradients<B> gradients;
+  Tensor<B, 3> piece;  ///< as many features as a chunk of a stream takes
+  std::optional<ZipformerEncoderState<B>> state;
+
+  explicit Bench(const Options& o) : causal(o.causal), model(ctx, {.encoder = config_of(o)}) {
+    ctx.threads(o.threads);
+    if (!o.model.empty()) load(o.model, model);
+    piece = random({2 * kChunking.frames, 1});
+  }
+  Tensor<B, 3> random(const Case& c) {
+    const Shape<3> shape{c.batch, c.frames, 80};
+    return input(ctx, shape, draw<float>(ctx, element_count(shape), Init::normal(1))).tensor();
+  }
+  Sequence<B> forward(const Tensor<B, 3>& features) {
+    return model({ctx.constant(features), {}, 100}, causal ? kChunking : Chunking{});
+  }
+  /// Loss sum(output · weights) and its gradients.
+  void train(const Tensor<B, 3>& features, const Tensor<B, 3>& weights) {
+    ctx.train();
+    gradients.clear();
+    ctx.backward(sum(forward(features).frames * ctx.constant(weights)), gradients);
+    ctx.infer();
+  }
+  void stream() {
+    if (!state) {
+      state.emplace(model.start(1, kChunking));
+      model({ctx.constant(random({13, 1})), {}, 100}, *state);  // what the stem looks ahead
+    }
+    model({ctx.constant(piece), {}, 100}, *state);
+  }
+};
+
+// ---- check ----
+
+struct Difference {
+  double largest = 0, squares = 0, reference = 0, most = 0;
+  void add(const std::vector<float>& ours, const std::vector<float>& theirs) {
+    for (size_t i = 0; i < ours.size(); ++i) {
+      const double d = static_cast<double>(ours[i]) - static_cast<double>(theirs[i]);
+      largest = std::max(largest, std::fabs(d));
+      most = std::max(most, std::fabs(static_cast<double>(theirs[i])));
+      squares += d * d;
+      reference += static_cast<double>(theirs[i]) * static_cast<double>(theirs[i]);
+    }
+  }
+  double relative() const { return std::sqrt(squares / reference); }
+};
+
+/// Whether `name` agrees, and a line that says by how much.
+bool agrees(const char* name, const Difference& d) {
+  // Both compute in single precision, each in its own order; a fault shows as 1e-3 or more.
+  const bool good = d.relative() < 1e-4;
+  std::printf("%s: differs by %.1e at most, where numbers are up to %.2g, and by %.1e of its norm%s\n", name, d.largest,
+              d.most, d.relative(), good ? "" : ": NOT THE SAME MODEL");
+  return good;
+}
+
+bool check(const Options& o) {
+  Bench bench(o);
+  const SafetensorsReader proof(o.proof);
+  const auto tensor = [&](const std::string& name) {
+    const auto entry = proof.info(name);
+    if (entry.shape.size() != 3)
+      throw FormatError(concat(o.proof, ": ", name, " has ", entry.shape.size(), " axes, not 3"));
+    return input(bench.ctx, Shape<3>{entry.shape[0], entry.shape[1], entry.shape[2]}, proof.read<float>(name)).tensor();
+  };
+  const Tensor<B, 3> features = tensor("features"), weights = tensor("weights");
+  Difference outputs, slopes;
+  outputs.add(values_of(bench.forward(features).frames), proof.read<float>("output"));
+  bool good = agrees("output", outputs);
+  bench.train(features, weights);
+  for_each_param(bench.model, [&](const std::string& name, const auto& p) {
+    if (!bench.gradients.has(p)) return;
+    slopes.add(values_of(bench.ctx, bench.gradients[p]), proof.read<float>("gradient/" + name));
+  });
+  good &= agrees("gradients of all weights", slopes);
+  if (o.causal) {
+    Difference pieces;
+    auto state = bench.model.start(1, kChunking);
+    pieces.add(values_of(bench.model({bench.ctx.constant(tensor("stream/features")), {}, 100}, state).frames),
+               proof.read<float>("stream/output"));
+    good &= agrees("stream", pieces);
+  }
+  return good;
+}
+
+// ---- memory ----
+
+double status_megabytes(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.rfind(key + ":", 0) == 0) return std::stod(line.substr(key.size() + 1)) / 1024;
+  throw FileError("/proc/self/status does not say " + key);
+}
+
+/// What training steps need at their peak beyond what was there before the first one.
+double training_megabytes(const Options& o, const Case& c) {
+  Bench bench(o);
+  const auto x = bench.random(c), w = bench.ctx.clone(bench.forward(x).frames.tensor());
+  bench.ctx.pool().trim();
+  malloc_trim(0);
+  std::ofstream("/proc/self/clear_refs") << "5";  // forgets the peak so far
+  const double before = status_megabytes("VmRSS");
+  for (int i = 0; i < 2; ++i) bench.train(x, w);
+  return status_megabytes("VmHWM") - before;
+}
+
+served::Work work_of(Bench& bench, const Options& o) {
+  served::Work work;
+  for (const Case& c : o.cases) {
+    const auto x = bench.random(c), w = bench.ctx.clone(bench.forward(x).frames.tensor());
+    work["forward/" + c.name()] = {[&bench, x] { bench.forward(x); }};
+    work["train/" + c.name()] = {[&bench, x, w] { bench.train(x, w); }};
+  }
+  if (o.causal) work["stream"] = {[&bench] { bench.stream(); }};
+  return work;
+}
+
+std::vector<Case> cases_of(const std::string& text) {
+  std::vector<Case> cases;
+  std::istringstream words(text);
+  for (std::string word; std::getline(words, word, ',');) {
+    Case c{};
+    if (std::sscanf(word.c_str(), "%ldx%ld", &c.frames, &c.batch) != 2 || c.frames < 9 || c.batch < 1)
+      throw ConfigError("--cases wants FRAMESxUTTERANCES, at least 9x1, got '" + word + "'");
+    cases.push_back(c);
+  }
+  return cases;
+}
+
+int run(const Options& o) {
+  if (o.command == "serve" && !o.model.empty()) {
+    Bench bench(o);
+    served::serve(work_of(bench, o),
+                  concat("\"peer\": \"phonaut\", \"isa\": \"", name_of(bench.ctx.backend().isa),
+                         "\", \"parameters\": ", parameter_count(bench.model)),
+                  bench.ctx.backend());
+  } else if (o.command == "memory" && !o.model.empty()) {
+    for (const Case& c : o.cases) std::printf("%.1f\n", training_megabytes(o, c));
+  } else if (o.command == "check" && !o.proof.empty()) {
+    return check(o) ? 0 : 1;
+  } else if (o.command == "smoke") {
+    Options small = o;
+    small.causal = true;
+    small.cases = {{100, 2}};
+    Bench bench(small);
+    for (const auto& [name, calls] : work_of(bench, small))
+      for (int i = 0; i < 2; ++i) calls.front()();
+    std::printf("%ld parameters, %.1f MB for a training step\n", parameter_count(bench.model),
+                training_megabytes(small, small.cases[0]));
+  } else {
+    std::fprintf(stderr,
+                 "usage: phonaut-bench-zipformer serve MODEL | memory MODEL | check MODEL PROOF | smoke\n"
+                 "       [--size S|M|L] [--causal] [--threads N] [--cases FRAMESxUTTERANCES,…]\n");
+    return 2;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    Options o;
+    for (int i = 1; i < argc; ++i) {
+      const std::string word = argv[i], next = i + 1 < argc ? argv[i + 1] : "";
+      if (word == "--causal") o.causal = true;
+      else if (word == "--size") o.size = next, ++i;
+      else if (word == "--threads") o.threads = std::max(1, std::atoi(next.c_str())), ++i;
+      else if (word == "--cases") o.cases = cases_of(next), ++i;
+      else if (o.command.empty()) o.command = word;
+      else if (o.model.empty()) o.model = word;
+      else o.proof = word;
+    }
+    return run(o);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "phonaut-bench-zipformer: %s\n", error.what());
+    return 1;
+  }
+}
