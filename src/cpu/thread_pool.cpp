@@ -209,9 +209,9 @@ bool help(Slot& slot) noexcept {
   return true;
 }
 
-void* work(void* index) {
+void* work(void* handle) {
   inside = true;
-  const auto self = static_cast<int>(reinterpret_cast<std::uintptr_t>(index));
+  const auto self = static_cast<int>(static_cast<pthread_t*>(handle) - pool.handle);
   pool.idle.fetch_add(one_spins, std::memory_order_relaxed);
   std::uint32_t heard;
   const auto look_around = [&] {
@@ -245,7 +245,7 @@ void grow(unsigned wanted) noexcept {
   pthread_sigmask(SIG_SETMASK, &ours, &theirs);
   unsigned n = pool.workers.load(std::memory_order_relaxed);
   for (; n < wanted && !pool.closed.load(std::memory_order_relaxed); ++n) {
-    if (pthread_create(&pool.handle[n], nullptr, work, reinterpret_cast<void*>(static_cast<std::uintptr_t>(n))) != 0) {
+    if (pthread_create(&pool.handle[n], nullptr, work, &pool.handle[n]) != 0) {
       pool.limit.store(n, std::memory_order_relaxed);
       break;
     }
