@@ -1,13 +1,38 @@
 #pragma once
 // Counts what a program asks the system for: every operator new, and every aligned block (the memory of tensors and
 // kernels). It replaces the operators of the whole program, so include it in one source file of a program only.
+// Sanitizers, which have operators of their own, are asked instead.
 #include <atomic>
 #include <cstdlib>
 #include <new>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PHONAUT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define PHONAUT_SANITIZED 1
+#endif
+#endif
+#ifdef PHONAUT_SANITIZED
+#include <sanitizer/allocator_interface.h>
+#endif
+
 namespace {
 
 std::atomic<long> allocations{0};
+
+}  // namespace
+
+#ifdef PHONAUT_SANITIZED
+namespace {
+
+const int counting = __sanitizer_install_malloc_and_free_hooks(
+    [](const volatile void*, std::size_t) { allocations.fetch_add(1, std::memory_order_relaxed); },
+    [](const volatile void*) {});
+
+}  // namespace
+#else
+namespace {
 
 void* counted(std::size_t bytes) {
   allocations.fetch_add(1, std::memory_order_relaxed);
@@ -43,6 +68,7 @@ extern "C" void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
   void* p = nullptr;
   return posix_memalign(&p, alignment, bytes) == 0 ? p : nullptr;
 }
+#endif
 
 namespace {
 

@@ -1,4 +1,5 @@
 // The matrix product of every instruction set against double precision: layouts, odd sizes, strides, batches, threads.
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -64,7 +65,7 @@ std::vector<float> run(const Cpu& cpu, const Problem& p) {
       for (long j = 0; j < row_c; ++j) {
         const float got = g.c[q * g.c_batch + i * row_c + j];
         if (j >= p.n) {
-          outside &= std::memcmp(&got, &before, sizeof got) == 0;
+          outside &= std::bit_cast<int>(got) == std::bit_cast<int>(before);
           continue;
         }
         double want = p.add ? 0.5 : 0.0, size = std::abs(want);

@@ -4,7 +4,9 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 #include "catch.hpp"
@@ -161,7 +163,7 @@ TEST_CASE("JSON values write and read back", "[io]") {
 TEST_CASE("JSON numbers keep their value", "[io]") {
   for (const double x : {0.1, 1e300, 5e-324, -0.0, 123456789.123456789, 1.0 / 3, 1e22, 9007199254740993.0}) {
     const auto read = JsonValue::parse(JsonValue(x).dump());
-    CHECK(std::memcmp(&x, std::vector{read.number()}.data(), sizeof x) == 0);
+    CHECK(std::bit_cast<std::int64_t>(read.number()) == std::bit_cast<std::int64_t>(x));
   }
   CHECK(JsonValue(std::numeric_limits<double>::infinity()).dump() == "null");
   CHECK(JsonValue(std::numeric_limits<std::int64_t>::min()).dump() == "-9223372036854775808");

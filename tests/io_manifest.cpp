@@ -91,7 +91,7 @@ TEST_CASE("manifest: errors name file, line and what was expected", "[io]") {
   CHECK(contains(refusal("path\tspeaker\n\tanna\n"), "line 2: path is empty"));
   CHECK(contains(refusal("path\na\xff.wav\n"), "line 2: byte 2 is not text"));
   CHECK(contains(refusal(std::string("path\na\0b.wav\n", 12)), "line 2: byte 2 is not text"));
-  CHECK(contains(refusal("\xff\xfep\0a\0"), "line 1: byte 1 is not text"));
+  CHECK(contains(refusal(std::string("\xff\xfep\0a\0", 6)), "line 1: byte 1 is not text"));
 }
 
 TEST_CASE("manifest: rows that point nowhere are found by the check", "[io]") {

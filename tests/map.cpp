@@ -113,7 +113,7 @@ TEST_CASE("elementwise kernels agree with their formulas") {
   check_everywhere(formula::Gelu{});
 }
 
-TEST_CASE("elementwise kernels give equal bits on any number of threads") {
+TEST_CASE("elementwise kernels give equal bits on any number of threads", "[threads]") {
   const long rows = 301, width = 257;
   const auto x = numbers(rows * (width + 3), 3);
   for (Isa isa : testing::isas())

@@ -96,7 +96,8 @@ TEST_CASE("the loss of a batch is the mean over the frames of its utterances", "
     const auto part = [&](const Waveform<Cpu>& w) {
       return Waveform<Cpu>{slice(slice(w.samples, 0, n, n + 1), 1, 0, w.length(n)), {}, 0};
     };
-    const double count = 1 + static_cast<double>(x.length(n) / 32);
+    const long whole = x.length(n) / 32;
+    const double count = 1 + static_cast<double>(whole);
     total += count * static_cast<double>(item(loss(part(x), part(y))));
     frames += count;
   }

@@ -121,7 +121,7 @@ TEST_CASE("Muon and AdamW share a model between them", "[training]") {
   CHECK(before[25] == after[25]);  // its bias
 }
 
-TEST_CASE("results do not depend on the number of threads", "[training]") {
+TEST_CASE("results do not depend on the number of threads", "[training][threads]") {
   // Wide enough for several pieces per parameter, with a ragged last one.
   const long width = 301;
   REQUIRE(width * width > kernel::elements_per_piece);

@@ -17,11 +17,9 @@ MultiScaleMel::MultiScaleMel(Context<B>& ctx, int rate) {
 }
 
 Var<B, 0> MultiScaleMel::operator()(const Waveform<B>& got, const Waveform<B>& want) const {
-  Var<B, 0> total;
-  for (const auto& mel : scales_) {
-    const Var<B, 0> term = l1_loss(mel(got), mel(want));
-    total = total ? total + term : term;
-  }
+  const auto term = [&](const LogMel<B>& mel) { return l1_loss(mel(got), mel(want)); };
+  Var<B, 0> total = term(scales_.front());
+  for (size_t i = 1; i < scales_.size(); ++i) total = total + term(scales_[i]);
   return (1.0f / static_cast<float>(scales_.size())) * total;
 }
 

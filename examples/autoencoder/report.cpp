@@ -120,7 +120,7 @@ std::string verdict(const json& summary) {
                                           {"normality_statistic", "How far the latents are from N(0, I)", 3}}) {
     const json &ours = summary.at("sigreg"), &theirs = summary.at("kl");
     if (!ours.contains(key) || !theirs.contains(key)) continue;
-    const auto number = [&](const json& of, const char* field) { return of.at(key).at(field).get<double>(); };
+    const auto number = [name = key](const json& of, const char* field) { return of.at(name).at(field).get<double>(); };
     const bool lower_is_better =
         std::string(key).find("distance") != std::string::npos || std::string(key) == "normality_statistic";
     const double sigreg = number(ours, "mean"), kl = number(theirs, "mean");

@@ -19,7 +19,7 @@ namespace {
 constexpr ScoreTileTable score_tiles = make_score_tiles();
 
 // Queries of a block share one pass over the keys when dk is added up: enough of them that this adding costs little.
-constexpr long block_rows = 4 * tile_rows;
+constexpr long block_rows = 4L * tile_rows;
 // Queries of a group: a task of a thread, with a part of dk of its own.
 constexpr long group_rows = 256;
 // Additions in one chain of float.

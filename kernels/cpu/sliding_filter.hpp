@@ -85,8 +85,8 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
 
 /// sums[r] += Σ_k w[k] x[from + r + k] for the `tile_frames` frames of a tile; w has a register of weights per tap,
 /// `w_step` floats apart.
-[[gnu::noinline]] void filter_tile(const Track& x, long from, const float* w, long w_step, long taps,
-                                   Vec (&sums)[tile_frames]) {
+[[gnu::noinline]] inline void filter_tile(const Track& x, long from, const float* w, long w_step, long taps,
+                                          Vec (&sums)[tile_frames]) {
   alignas(64) float room[(tile_frames + tile_taps - 1) * Vec::lanes];
   Vec own[tile_frames];
 #pragma GCC unroll 8
@@ -106,8 +106,8 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
 
 /// total[k] += Σ_t g[t] x[t + k - before] over the frames first … last of g; total has a register per tap,
 /// `total_step` floats apart. `last` is the end of g, or first plus a multiple of correlation_frames.
-[[gnu::noinline]] void correlate_frames(const Track& x, const Track& g, long first, long last, long before, long taps,
-                                        float* total, long total_step) {
+[[gnu::noinline]] inline void correlate_frames(const Track& x, const Track& g, long first, long last, long before,
+                                               long taps, float* total, long total_step) {
   alignas(64) float x_room[(correlation_frames + correlation_taps - 1) * Vec::lanes];
   alignas(64) float g_room[correlation_frames * Vec::lanes];
   for (long k = 0; k < taps; k += correlation_taps) {
@@ -132,7 +132,7 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
 
 /// Filters (C, K) as one block of K registers for each register of channels, zeros in the lanes behind the last
 /// channel; backwards in time if `flip`. `to` has packed_floats(C, K) floats.
-[[gnu::noinline]] void pack_filters(View<const float, 2> w, bool flip, float* to) {
+[[gnu::noinline]] inline void pack_filters(View<const float, 2> w, bool flip, float* to) {
   const long channels = w.shape[0], taps = w.shape[1];
   for (long c = 0; c < channels; c += Vec::lanes, to += taps * Vec::lanes)
     for (long k = 0; k < taps; k += Vec::lanes) {
@@ -144,7 +144,7 @@ PHONAUT_INLINE void with_constant(long n, const Run& run) {
     }
 }
 /// The way back, for one register of channels: rows c … c + lanes of w receive a block of K registers.
-[[gnu::noinline]] void unpack_filters(const float* from, Sink<float, 2> w, long c) {
+[[gnu::noinline]] inline void unpack_filters(const float* from, Sink<float, 2> w, long c) {
   const long channels = w.shape[0] - c < Vec::lanes ? w.shape[0] - c : Vec::lanes, taps = w.shape[1];
   for (long k = 0; k < taps; k += Vec::lanes) {
     const long n = taps - k < Vec::lanes ? taps - k : Vec::lanes;

@@ -12,7 +12,7 @@ PHONAUT_INLINE long clamped(long t, long time) { return t < time ? t : time - 1;
 
 void weighted_downsample_forward(const Cpu& cpu, View<const float, 3> x, const float* bias, long group,
                                  const long* lengths, View<float, 3> y) {
-  double w[max_downsampling];
+  double w[max_downsampling]{};
   group_weights(bias, group, w);
   const long groups = y.shape[1], width = y.shape[2];
   parallel_rows(cpu.threads, y.shape[0] * groups, group * width, [&](long first, long last) {
@@ -34,7 +34,7 @@ void weighted_downsample_forward(const Cpu& cpu, View<const float, 3> x, const f
 void weighted_downsample_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> x, const float* bias,
                                   long group, const long* lengths, Sink<float, 3> dx, Sink<float, 1> dbias,
                                   View<float, 2> partial) {
-  double w[max_downsampling];
+  double w[max_downsampling]{};
   group_weights(bias, group, w);
   const long batch = x.shape[0], frames = x.shape[1], width = x.shape[2], groups = dy.shape[1];
   const auto time_of = [&](long n) PHONAUT_FORCE_INLINE { return lengths ? lengths[n] : frames; };

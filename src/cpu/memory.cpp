@@ -1,3 +1,4 @@
+#include <cstddef>
 #include <cstdint>
 #include <new>
 #if defined(__linux__)
@@ -20,9 +21,8 @@ void* HostMemory::allocate(std::size_t bytes) {
   // A page fault costs about 2 us for each 4 KiB, so large buffers ask for large pages where whole ones fit. A refusal
   // costs speed, nothing else.
   if (bytes >= 2 * kHugePage) {
-    const auto begin = (reinterpret_cast<std::uintptr_t>(p) + kHugePage - 1) / kHugePage * kHugePage;
-    const auto end = (reinterpret_cast<std::uintptr_t>(p) + bytes) / kHugePage * kHugePage;
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+    const std::size_t before = (kHugePage - reinterpret_cast<std::uintptr_t>(p) % kHugePage) % kHugePage;
+    madvise(static_cast<std::byte*>(p) + before, (bytes - before) / kHugePage * kHugePage, MADV_HUGEPAGE);
   }
 #endif
   return p;

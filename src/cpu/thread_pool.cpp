@@ -182,13 +182,17 @@ thread_local bool inside = false;
 /// Takes part in the region of a slot, if it has a chunk and a seat left.
 bool help(Slot& slot) noexcept {
   auto word = slot.ticket.load(std::memory_order_acquire);
-  Ticket ticket = Ticket::of(word);
-  if (ticket.begin == ticket.end || ticket.seats == 0) return false;
-  const FloatMode mode = slot.mode.load(std::memory_order_relaxed);
-  --ticket.seats;
-  --ticket.end;
-  // Release: the loads above stay above. Had the caller meanwhile begun another region, this would fail.
-  if (!slot.ticket.compare_exchange_strong(word, ticket.word(), std::memory_order_acq_rel)) return false;
+  Ticket ticket;
+  FloatMode mode;
+  // Who meets others at the ticket tries again: the caller counts on everybody who is awake, and wakes nobody instead.
+  do {
+    ticket = Ticket::of(word);
+    if (ticket.begin == ticket.end || ticket.seats == 0) return false;
+    mode = slot.mode.load(std::memory_order_relaxed);
+    --ticket.seats;
+    --ticket.end;
+    // Release: the loads above stay above. Had the caller meanwhile begun another region, this would fail.
+  } while (!slot.ticket.compare_exchange_weak(word, ticket.word(), std::memory_order_acq_rel));
   pool.idle.fetch_sub(one_spins, std::memory_order_relaxed);
   set_float_mode(mode);
   std::uint32_t finished = 0;
@@ -209,9 +213,9 @@ bool help(Slot& slot) noexcept {
   return true;
 }
 
-void* work(void* index) {
+void* work(void* handle) {
   inside = true;
-  const auto self = static_cast<int>(reinterpret_cast<std::uintptr_t>(index));
+  const auto self = static_cast<int>(static_cast<pthread_t*>(handle) - pool.handle);
   pool.idle.fetch_add(one_spins, std::memory_order_relaxed);
   std::uint32_t heard;
   const auto look_around = [&] {
@@ -245,7 +249,7 @@ void grow(unsigned wanted) noexcept {
   pthread_sigmask(SIG_SETMASK, &ours, &theirs);
   unsigned n = pool.workers.load(std::memory_order_relaxed);
   for (; n < wanted && !pool.closed.load(std::memory_order_relaxed); ++n) {
-    if (pthread_create(&pool.handle[n], nullptr, work, reinterpret_cast<void*>(static_cast<std::uintptr_t>(n))) != 0) {
+    if (pthread_create(&pool.handle[n], nullptr, work, &pool.handle[n]) != 0) {
       pool.limit.store(n, std::memory_order_relaxed);
       break;
     }

@@ -55,6 +55,7 @@ void split_by(std::span<Utterance> utterances, const SplitFractions& fractions, 
     throw ConfigError(concat("split: ", splits.size(), " splits are asked for, but the manifest has only ",
                              weights.size(), " ", kind, weights.size() == 1 ? "" : "s"));
   std::vector<std::pair<std::uint64_t, std::string>> order;
+  order.reserve(weights.size());
   for (const auto& [name, weight] : weights) order.emplace_back(hash(name, seed), name);
   std::sort(order.begin(), order.end());
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <iomanip>
 #include <ostream>
@@ -38,7 +39,7 @@ Terminal Terminal::of(int descriptor) {
 }
 
 std::string clock_text(double seconds) {
-  const long whole = seconds > 0 ? static_cast<long>(std::min(seconds, 1e9) + 0.5) : 0;
+  const long whole = seconds > 0 ? std::lround(std::min(seconds, 1e9)) : 0;
   std::ostringstream out;
   out << std::setfill('0');
   if (whole >= 3600) out << whole / 3600 << ':' << std::setw(2);

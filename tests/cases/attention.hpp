@@ -20,7 +20,7 @@ CASES(attention) {
     add(text(Shape<3>{batch, queries, heads * width}) + " by " + std::to_string(keys) + (causal ? " causal" : ""),
         inputs(normal(Shape<3>{batch, queries, heads * width}, 1), normal(Shape<3>{batch, keys, heads * width}, 2),
                normal(Shape<3>{batch, keys, heads * value_width}, 3)),
-        [heads = heads, causal = causal, lengths](const auto& q, const auto& k, const auto& v) {
+        [heads = heads, causal = causal, lengths = lengths](const auto& q, const auto& k, const auto& v) {
           const Lengths counts = lengths.empty() ? Lengths{} : lengths_of(q.context(), lengths);
           return attention(q, k, v, {.heads = heads, .causal = causal}, counts);
         },

@@ -38,14 +38,12 @@ void relative_attention_forward(const Reference&, const RelativeAttention<S>& a,
           std::fill_n(row, keys, a.span.uniform_if_empty ? S(1.0 / static_cast<double>(keys)) : S(0));
           continue;
         }
-        const S* q = &a.q(n, t, h * width);
-        const S* p = &a.p(n, t, h * place);
+        // Element by element: a head of width 0 has no first element to point at.
         const auto score = [&](long s) {
           W total = 0;
-          const S* k = &a.k(n, s, h * width);
-          const S* r = &a.r(queries - 1 - t + s, h * place);
-          for (long c = 0; c < width; ++c) total += W(q[c]) * W(k[c]);
-          for (long c = 0; c < place; ++c) total += W(p[c]) * W(r[c]);
+          for (long c = 0; c < width; ++c) total += W(a.q(n, t, h * width + c)) * W(a.k(n, s, h * width + c));
+          for (long c = 0; c < place; ++c)
+            total += W(a.p(n, t, h * place + c)) * W(a.r(queries - 1 - t + s, h * place + c));
           return total;
         };
         W largest = score(span.begin), total = 0;
