@@ -170,7 +170,10 @@ struct Pool {
   alignas(64) std::atomic<unsigned> workers{0}, limit{most_workers};
   std::atomic<bool> may_spin{false};  ///< a processor for each worker and a caller
   std::atomic<bool> growing{false}, closed{false};
-  pthread_t handle[most_workers];
+  struct Worker {
+    pthread_t handle;
+    int number;
+  } worker[most_workers];
 };
 constinit Pool pool{};
 
@@ -213,9 +216,9 @@ bool help(Slot& slot) noexcept {
   return true;
 }
 
-void* work(void* handle) {
+void* work(void* number) {
   inside = true;
-  const auto self = static_cast<int>(static_cast<pthread_t*>(handle) - pool.handle);
+  const int self = *static_cast<const int*>(number);
   pool.idle.fetch_add(one_spins, std::memory_order_relaxed);
   std::uint32_t heard;
   const auto look_around = [&] {
@@ -249,12 +252,13 @@ void grow(unsigned wanted) noexcept {
   pthread_sigmask(SIG_SETMASK, &ours, &theirs);
   unsigned n = pool.workers.load(std::memory_order_relaxed);
   for (; n < wanted && !pool.closed.load(std::memory_order_relaxed); ++n) {
-    if (pthread_create(&pool.handle[n], nullptr, work, &pool.handle[n]) != 0) {
+    pool.worker[n].number = static_cast<int>(n);
+    if (pthread_create(&pool.worker[n].handle, nullptr, work, &pool.worker[n].number) != 0) {
       pool.limit.store(n, std::memory_order_relaxed);
       break;
     }
 #if defined(__linux__)
-    pthread_setname_np(pool.handle[n], "phonaut");
+    pthread_setname_np(pool.worker[n].handle, "phonaut");
 #endif
   }
   pthread_sigmask(SIG_SETMASK, &theirs, nullptr);
@@ -287,7 +291,7 @@ struct Keeper {
     pool.bell.fetch_add(1, std::memory_order_seq_cst);
     wake(pool.bell, most_workers);
     const unsigned n = pool.workers.load(std::memory_order_relaxed);
-    for (unsigned i = 0; i < n; ++i) pthread_join(pool.handle[i], nullptr);
+    for (unsigned i = 0; i < n; ++i) pthread_join(pool.worker[i].handle, nullptr);
   }
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
