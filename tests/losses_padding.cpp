@@ -66,6 +66,13 @@ std::vector<Law> laws() {
          return hubert_loss(x, table, all, m, {.unmasked_weight = 0.25});
        },
        sum_of_all},
+      {"masked cross-entropy",
+       [](auto& x, auto&, auto& m) {
+         std::vector<long> all(static_cast<size_t>(x.batch() * x.time()));
+         for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<long>(i) % kTime % kChannels;
+         return masked_cross_entropy(x, all, m, {.unmasked_weight = 0.25});
+       },
+       sum_of_all},
   };
 }
 

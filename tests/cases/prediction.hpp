@@ -57,6 +57,12 @@ CASES(prediction) {
         return hubert_loss(padded(p), table, labels, marks(), {.unmasked_weight = 0.5});
       },
       {.tolerance = 64 * eps, .gradient = 256 * eps});
+  add("masked cross-entropy", inputs(x),
+      [](const auto& p) {
+        const std::vector<long> labels{0, 1, 2, 3, 4, 5, 1, 2, 3, -1, 5, 0, 1, 2};
+        return masked_cross_entropy(padded(p), labels, marks(), {.masked_weight = 2, .unmasked_weight = 0.5});
+      },
+      {.tolerance = 32 * eps, .gradient = 128 * eps});  // a sum of a dozen logarithms
   add(
       "flux", inputs(x, y), [](const auto& m, const auto& t) { return flux_loss(padded(m), padded(t)); }, limits);
   add(

@@ -2,6 +2,7 @@
 #include "phonaut/frontends/deltas.hpp"
 #include "phonaut/frontends/kaldi_mfcc.hpp"
 #include "phonaut/frontends/log_mel.hpp"
+#include "phonaut/frontends/wav2vec2_stem.hpp"
 #include "registry.hpp"
 #include "waves.hpp"
 
@@ -179,6 +180,30 @@ const Register deltas_op("frontend.deltas", [](auto& g) {
   g.output("kaldi_order" + std::to_string(order), add_deltas(x, order, reach), "NTC");
   g.output("regression", deltas(x, reach), "NTC");
   g.output("regression_twice", deltas(deltas(x, reach), reach), "NTC");
+});
+
+const Register wav2vec2_stem_op("frontend.wav2vec2_stem", [](auto& g) {
+  using B = typename std::remove_reference_t<decltype(g)>::Backend;
+  using Stem = Wav2vec2Stem<B>;
+  const auto channels = g.config.integers("conv_dim"), taps = g.config.integers("conv_kernel"),
+             strides = g.config.integers("conv_stride");
+  typename Stem::Config config{.layers = {},
+                               .norm = g.config.text("feat_extract_norm") == "group" ? Stem::Norm::first_over_time
+                                                                                     : Stem::Norm::every_over_channels,
+                               .bias = g.config.flag("conv_bias"),
+                               .padding = Padding::reference};  // a batch is normed together with its padding
+  for (size_t i = 0; i < taps.size(); ++i) config.layers.push_back({channels[i], taps[i], strides[i]});
+  Stem stem(g.context(), config);
+  for_each_param(stem, [&](const std::string& name, auto& p) {
+    auto values = g.values("weight." + name);
+    if constexpr (std::remove_cvref_t<decltype(p)>::rank == 3)  // taps last in the file
+      values = Layout<3>("NCT").values_to_ours(values, p.shape());
+    assign(g.context().backend(), p.tensor(), std::vector<typename B::Scalar>(values.begin(), values.end()));
+  });
+  const auto x = g.input("x", rank<2>);
+  const auto y = stem({x, lengths_of(g.context(), g.config.integers("samples")), 16000});
+  g.output("features", y.frames, "NCT");
+  g.output("frames", y.lengths);
 });
 
 }  // namespace

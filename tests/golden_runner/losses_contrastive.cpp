@@ -108,6 +108,25 @@ const Register hubert_op("loss.masked_ce_hubert", [](auto& g) {
   g.output("loss", hubert_loss(x, table, g.integers("input.target"), g.integers("input.mask"), options));
 });
 
+/// The head of HuBERT: a projection, and the loss at hidden and at other frames apart.
+const Register hubert_head_op("model.hubert_loss", [](auto& g) {
+  const auto weight = g.weight("final_proj.weight", rank<2>);
+  const auto bias = g.weight("final_proj.bias", rank<1>);
+  const auto table = g.weight("label_embs_concat", rank<2>);
+  const auto hidden = g.sequence("hidden", "NTC");
+  const auto x = hidden.with(linear(hidden.frames, weight, bias));
+  const auto labels = g.integers("input.targets"), marks = g.integers("input.mask");
+  const double temperature = g.config.number("logit_temp"), other = g.config.number("pred_nomask_weight");
+  const auto loss = [&](double masked, double unmasked) {
+    return hubert_loss(x, table, labels, marks,
+                       {.temperature = temperature, .masked_weight = masked, .unmasked_weight = unmasked});
+  };
+  g.output("logits", cosine_logits(x.frames, table, temperature));
+  g.output("loss_masked", loss(1, 0));
+  g.output("loss_unmasked", loss(0, 1));
+  g.output("loss", loss(1, other));
+});
+
 const Register label_smoothing_op("loss.label_smoothed_ce", [](auto& g) {
   const auto x = g.input("logits", rank<3>);
   auto labels = g.integers("input.target");

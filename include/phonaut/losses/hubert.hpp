@@ -1,8 +1,7 @@
 #pragma once
 // HuBERT: masked prediction of cluster labels. W.-N. Hsu et al., "HuBERT: Self-Supervised Speech Representation
 // Learning by Masked Prediction of Hidden Units", 2021.
-#include "phonaut/losses/cross_entropy.hpp"
-#include "phonaut/ops/arithmetic.hpp"
+#include "phonaut/losses/masked_cross_entropy.hpp"
 #include "phonaut/ops/linear.hpp"
 #include "phonaut/ops/unit_rows.hpp"
 
@@ -27,28 +26,10 @@ Var<B, R> cosine_logits(const Var<B, R>& x, Weight<B, 2> embeddings, double temp
 template <class B, class Values, class Flags>
 Var<B, 0> hubert_loss(const Sequence<B>& x, Weight<B, 2> embeddings, const Values& labels, const Flags& marks,
                       const HubertOptions& options = {}) {
-  if (static_cast<long>(std::size(labels)) != x.batch() * x.time())
-    throw ShapeError(concat("hubert_loss: frames ", text(x.frames.shape()), " are ", x.batch() * x.time(),
-                            ", but there are ", std::size(labels), " labels"));
-  check_lengths("hubert_loss", x);
+  detail::check_labels_and_marks("hubert_loss", x, labels, marks);
   const Var<B, 2> logits = cosine_logits(valid_frames(x), embeddings, options.temperature);
-  // One table of logits; the frames that a term leaves out are ignored labels.
-  const auto part = [&](bool hidden) {
-    std::vector<long> chosen;
-    chosen.reserve(static_cast<size_t>(logits.extent(0)));
-    for (long n = 0; n < x.batch(); ++n)
-      for (long t = 0; t < x.length(n); ++t) {
-        const long at = n * x.time() + t;
-        chosen.push_back((std::data(marks)[at] != 0) == hidden ? static_cast<long>(std::data(labels)[at]) : -1);
-      }
-    return cross_entropy(logits, labels_of(x.context(), chosen), {.reduction = Reduction::sum});
-  };
-  if (static_cast<long>(std::size(marks)) != x.batch() * x.time())
-    throw ShapeError(concat("hubert_loss: frames ", text(x.frames.shape()), " are ", x.batch() * x.time(),
-                            ", but there are ", std::size(marks), " marks"));
-  using S = typename B::Scalar;
-  if (options.unmasked_weight == 0) return S(options.masked_weight) * part(true);
-  return S(options.masked_weight) * part(true) + S(options.unmasked_weight) * part(false);
+  return detail::masked_cross_entropy_of_rows(x, logits, labels, marks,
+                                              {options.masked_weight, options.unmasked_weight});
 }
 
 }  // namespace phonaut
