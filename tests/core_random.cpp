@@ -99,3 +99,18 @@ TEST_CASE("initial values follow their rule", "[core]") {
   CHECK(to_vector(make_param(ctx, Shape<1>{2}, Init::constant(3)).tensor()) == std::vector<double>{3, 3});
   CHECK(Init::normal(2).times(0.5).scale == 1);
 }
+
+TEST_CASE("contexts of one seed make and draw the same, of two seeds something else", "[core]") {
+  const auto numbers = [](std::uint64_t seed) {
+    Context<Reference> ctx({}, seed);
+    const auto weight = make_param(ctx, Shape<1>{8}, Init::uniform(1));
+    auto all = values_of(ctx, weight.tensor());
+    for (long i = 0; i < 8; ++i) all.push_back(ctx.random().take(1).uniform(0));
+    return all;
+  };
+  Context<Reference> between;  // memory lies elsewhere the second time
+  const auto first = numbers(7);
+  const std::vector<std::vector<char>> other_memory(3, std::vector<char>(10000));
+  CHECK(numbers(7) == first);
+  CHECK(numbers(8) != first);
+}
