@@ -45,11 +45,6 @@ function(phonaut_add_isa_objects name isa)
   # this instruction set, and the linker may keep those for the whole program.
   target_compile_options(${name} PRIVATE ${PHONAUT_ISA_FLAGS_${isa}} -O3 -fno-math-errno -fno-trapping-math
                                          -fno-exceptions)
-  if(PHONAUT_SANITIZE OR PHONAUT_FUZZ)
-    # Instrumented polynomials take GCC minutes at -O3. Loads and stores stay checked; the checks of undefined
-    # behaviour run over the dispatchers and everything above them.
-    target_compile_options(${name} PRIVATE -O2 -fno-sanitize=undefined)
-  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     # GCC 12's own AVX-512 header reads an undefined register on purpose, and warns about it (GCC bug 105593).
     target_compile_options(${name} PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
@@ -57,6 +52,15 @@ function(phonaut_add_isa_objects name isa)
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   if(TARGET phonaut_flags)
     target_link_libraries(${name} PRIVATE phonaut_flags)
+  endif()
+  if(PHONAUT_SANITIZE OR PHONAUT_FUZZ)
+    # Instrumented polynomials take compilers minutes. Loads and stores stay checked; the checks of undefined behaviour
+    # run over the dispatchers and everything above them. As a library, to come behind the flags that ask for them.
+    if(NOT TARGET phonaut_unchecked)
+      add_library(phonaut_unchecked INTERFACE)
+      target_compile_options(phonaut_unchecked INTERFACE -O2 -fno-sanitize=undefined)
+    endif()
+    target_link_libraries(${name} PRIVATE phonaut_unchecked)
   endif()
 endfunction()
 

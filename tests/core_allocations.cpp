@@ -60,7 +60,7 @@ TEST_CASE("after warm-up nothing is allocated", "[core]") {
   ctx.infer();
   const auto inference = [&] { net(x); };
   for (int warm_up = 0; warm_up < 3; ++warm_up) inference();
-  CHECK(allocations_during([&] {
+  CHECK(allocations_when_warm([&] {
           for (int step = 0; step < 5; ++step) inference();
         }) == 0);
 
@@ -76,7 +76,7 @@ TEST_CASE("after warm-up nothing is allocated", "[core]") {
     return total;
   };
   for (int warm_up = 0; warm_up < 3; ++warm_up) step();
-  CHECK(allocations_during([&] {
+  CHECK(allocations_when_warm([&] {
           for (int i = 0; i < 5; ++i) step();
         }) == 0);
 }
@@ -98,7 +98,7 @@ TEST_CASE("after warm-up a Zipformer and its front end allocate nothing", "[core
   ctx.infer();
   const auto inference = [&] { encoder(log_mel(x)); };
   for (int warm_up = 0; warm_up < 3; ++warm_up) inference();
-  CHECK(allocations_during([&] {
+  CHECK(allocations_when_warm([&] {
           for (int i = 0; i < 5; ++i) inference();
         }) == 0);
 
@@ -116,7 +116,7 @@ TEST_CASE("after warm-up a Zipformer and its front end allocate nothing", "[core
   };
   // The recipe draws lots for what it leaves out: enough steps for each to have been drawn.
   for (int warm_up = 0; warm_up < 60; ++warm_up) step();
-  CHECK(allocations_during([&] {
+  CHECK(allocations_when_warm([&] {
           for (int i = 0; i < 20; ++i) step();
         }) == 0);
 }
@@ -133,7 +133,7 @@ TEST_CASE("after warm-up an optimiser's step allocates nothing", "[core]") {
     for (int i = 0; i < count; ++i) optimiser.step(ctx.backend(), gradients, 0.01);
   };
   steps(6);  // one of them finds the first median
-  CHECK(allocations_during([&] { steps(12); }) == 0);
+  CHECK(allocations_when_warm([&] { steps(12); }) == 0);
 }
 
 TEST_CASE("after warm-up a Zipformer trains by its recipe without allocating", "[core]") {
@@ -156,5 +156,5 @@ TEST_CASE("after warm-up a Zipformer trains by its recipe without allocating", "
     }
   };
   steps(60);
-  CHECK(allocations_during([&] { steps(20); }) == 0);
+  CHECK(allocations_when_warm([&] { steps(20); }) == 0);
 }

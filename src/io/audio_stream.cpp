@@ -75,15 +75,11 @@ SoundReader::SoundReader(std::shared_ptr<const ByteSource> source, std::string n
   check_magic(*source_, name_);
   SF_VIRTUAL_IO calls{ReaderCallbacks::length, ReaderCallbacks::seek, ReaderCallbacks::read, ReaderCallbacks::write,
                       ReaderCallbacks::tell};
-  file_ = sf_open_virtual(&calls, SFM_READ, &info_, this);
+  file_.reset(sf_open_virtual(&calls, SFM_READ, &info_, this));
   check();
   if (!file_)
     throw FormatError(concat(name_, ": its ", source_->size(),
                              " bytes are no audio that can be read: ", sound_error(sf_error(nullptr))));
-}
-
-SoundReader::~SoundReader() {
-  if (file_) sf_close(file_);
 }
 
 void SoundReader::check() const {
@@ -96,14 +92,14 @@ long SoundReader::frames() const noexcept {
 }
 
 void SoundReader::seek(long frame) {
-  const sf_count_t at = sf_seek(file_, frame, SEEK_SET);
+  const sf_count_t at = sf_seek(file_.get(), frame, SEEK_SET);
   check();
   if (at != frame)
-    throw FormatError(concat(name_, ": frame ", frame, " cannot be reached: ", sound_error(sf_error(file_))));
+    throw FormatError(concat(name_, ": frame ", frame, " cannot be reached: ", sound_error(sf_error(file_.get()))));
 }
 
 long SoundReader::read(float* to, long frames) {
-  const sf_count_t got = sf_readf_float(file_, to, frames);
+  const sf_count_t got = sf_readf_float(file_.get(), to, frames);
   check();
   return static_cast<long>(std::max<sf_count_t>(got, 0));
 }
@@ -137,30 +133,30 @@ struct WriterCallbacks {
 SoundWriter::SoundWriter(const std::string& path, const SF_INFO& info) : out_(path), info_(info) {
   SF_VIRTUAL_IO calls{WriterCallbacks::length, WriterCallbacks::seek, WriterCallbacks::read, WriterCallbacks::write,
                       WriterCallbacks::tell};
-  file_ = sf_open_virtual(&calls, SFM_WRITE, &info_, this);
+  file_.reset(sf_open_virtual(&calls, SFM_WRITE, &info_, this));
   if (error_) std::rethrow_exception(error_);
   if (!file_)
     throw ConfigError(concat(path, ": ", info.channels, " channels at ", info.samplerate,
                              " Hz cannot be written: ", sound_error(sf_error(nullptr))));
   // It would hold the time of writing, and the same sound should give the same file.
-  sf_command(file_, SFC_SET_ADD_PEAK_CHUNK, nullptr, SF_FALSE);
-}
-
-SoundWriter::~SoundWriter() {
-  if (file_) sf_close(file_);
+  sf_command(file_.get(), SFC_SET_ADD_PEAK_CHUNK, nullptr, SF_FALSE);
 }
 
 void SoundWriter::check(bool complete) const {
   if (error_) std::rethrow_exception(error_);
-  if (!complete) throw FileError(concat(out_.path(), ": cannot be written: ", sound_error(sf_error(file_))));
+  if (!complete) throw FileError(concat(out_.path(), ": cannot be written: ", sound_error(sf_error(file_.get()))));
 }
 
-void SoundWriter::write(const short* samples, long count) { check(sf_write_short(file_, samples, count) == count); }
+void SoundWriter::write(const short* samples, long count) {
+  check(sf_write_short(file_.get(), samples, count) == count);
+}
 
-void SoundWriter::write(const float* samples, long count) { check(sf_write_float(file_, samples, count) == count); }
+void SoundWriter::write(const float* samples, long count) {
+  check(sf_write_float(file_.get(), samples, count) == count);
+}
 
 void SoundWriter::commit() {
-  check(sf_close(std::exchange(file_, nullptr)) == 0);  // completes the header
+  check(sf_close(file_.release()) == 0);  // completes the header
   out_.commit();
 }
 

@@ -11,12 +11,16 @@
 
 namespace phonaut::detail {
 
+struct CloseSound {
+  void operator()(SNDFILE* file) const noexcept { sf_close(file); }
+};
+using SoundFile = std::unique_ptr<SNDFILE, CloseSound>;
+
 /// An open sound file for reading. libsndfile is C: an exception of the source is kept and rethrown by `check`.
 class SoundReader {
  public:
   /// Throws FileError or FormatError.
   SoundReader(std::shared_ptr<const ByteSource> source, std::string name);
-  ~SoundReader();
   SoundReader(const SoundReader&) = delete;
   SoundReader& operator=(const SoundReader&) = delete;
 
@@ -34,9 +38,9 @@ class SoundReader {
   std::shared_ptr<const ByteSource> source_;
   std::string name_;
   SF_INFO info_{};
-  SNDFILE* file_ = nullptr;
   std::size_t position_ = 0;
   std::exception_ptr error_;
+  SoundFile file_;  // last: closing it may still read through the others
 
   friend struct ReaderCallbacks;
 };
@@ -46,7 +50,6 @@ class SoundWriter {
  public:
   /// Throws FileError, or ConfigError if libsndfile does not take that format.
   SoundWriter(const std::string& path, const SF_INFO& info);
-  ~SoundWriter();
   SoundWriter(const SoundWriter&) = delete;
   SoundWriter& operator=(const SoundWriter&) = delete;
 
@@ -60,9 +63,9 @@ class SoundWriter {
 
   AtomicFile out_;
   SF_INFO info_;
-  SNDFILE* file_ = nullptr;
   std::size_t position_ = 0, size_ = 0;
   std::exception_ptr error_;
+  SoundFile file_;  // last: closing it still writes through the others
 
   friend struct WriterCallbacks;
 };

@@ -74,6 +74,7 @@ PHONAUT_INLINE long taps_at_once(const ConvGrid& grid, long most) { return grid.
 template <class B, class S>
 void conv_products(const B& backend, const ConvGrid& grid, View<const S, 4> x, View<const S, 3> w, const S* bias,
                    View<S, 3> y, bool add) {
+  if (y.size() == 0) return;
   const long groups = x.shape[0], width = x.shape[3], out = w.shape[0] / groups, row = grid.taps * width;
   const long at_once = taps_at_once(grid, grid.taps);
   for (long g = 0; g < groups; ++g)
@@ -101,6 +102,7 @@ void conv_products(const B& backend, const ConvGrid& grid, View<const S, 4> x, V
 template <class B, class S>
 void conv_transposed_products(const B& backend, const ConvGrid& grid, View<const S, 3> y, View<const S, 3> w,
                               View<S, 4> x) {
+  if (y.size() == 0) return;
   const long groups = x.shape[0], width = x.shape[3], out = w.shape[0] / groups, row = grid.taps * width;
   const long at_once = taps_at_once(grid, grid.stride);
   for (long g = 0; g < groups; ++g)

@@ -145,7 +145,7 @@ Var<B, R> slice(const Var<B, R>& x, size_t axis, long begin, long end) {
     throw ShapeError(
         concat("slice: entries ", begin, " … ", end, " of axis ", axis, " do not exist in shape ", text(x.shape())));
   View<typename B::Scalar, R> view = x.tensor().out();
-  view.data += begin * view.stride[axis];
+  if (view.data) view.data += begin * view.stride[axis];  // without elements there is no memory
   view.shape[axis] = end - begin;
   return record(
       Tensor<B, R>(x.tensor().storage(), view),

@@ -13,6 +13,11 @@
 #include "phonaut/core/param.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 
+#ifndef PHONAUT_CHECKED_DIRECTIONS
+/// Random directions along which `compare` checks the gradient of a large input.
+#define PHONAUT_CHECKED_DIRECTIONS 64
+#endif
+
 namespace phonaut::testing {
 
 /// Host values of an input.
@@ -62,8 +67,9 @@ inline double scaled_error(const std::vector<double>& got, const std::vector<dou
 
 /// Runs `f(inputs...)` (a generic callable from Vars to a Var, that works for any backend) three ways: in double for
 /// the values, in dual numbers for the derivative along every input element (or along 64 random directions where an
-/// input has more than 512 elements), and on `backend` with its backward pass. New memory is poisoned with NaN, and
-/// gradients are taken in both set and add mode. `prepare(ctx)` may put each context into another mode.
+/// input has more than 512 elements; PHONAUT_CHECKED_DIRECTIONS and eight times that), and on `backend` with its
+/// backward pass. New memory is poisoned with NaN, and gradients are taken in both set and add mode. `prepare(ctx)` may
+/// put each context into another mode.
 template <class B, class F, size_t... R, class Prepare>
 Comparison compare(B backend, const F& f, const std::tuple<Values<R>...>& inputs, const Prepare& prepare) {
   constexpr auto indices = std::index_sequence_for<Values<R>...>{};
@@ -112,8 +118,8 @@ Comparison compare(B backend, const F& f, const std::tuple<Values<R>...>& inputs
       const auto g = values_of(ctx, gradients[x]);
       for (size_t i = 0; i < got.size(); ++i) got[i] = 0.5 * static_cast<double>(g[i]);
     }
-    const bool each = got.size() <= 512;
-    const size_t directions = each ? got.size() : 64;
+    const bool each = got.size() <= 8 * PHONAUT_CHECKED_DIRECTIONS;
+    const size_t directions = each ? got.size() : PHONAUT_CHECKED_DIRECTIONS;
     std::vector<double> got_along(directions), want_along(directions);
     for (size_t d = 0; d < directions; ++d) {
       std::vector<double> direction(got.size(), 0.0);
