@@ -1,9 +1,10 @@
 // A continuous-latent speech autoencoder, and the question it asks: can geometric regularisation (SIGReg) replace KL?
 //
-//   autoencoder compare --out report               trains SIGReg, KL and none with equal budgets, writes report.html
-//   autoencoder train --out run --data my.tsv      trains one model; Ctrl-C leaves a checkpoint, the same command goes
-//   on autoencoder evaluate --model run               measures it on the test split autoencoder encode --model run
-//   in.wav z.npy    latents of a recording autoencoder reconstruct --model run in.wav out.wav
+//   autoencoder compare --out report                     trains SIGReg, KL and none alike, writes report.html
+//   autoencoder train --out run --data my.tsv            trains one; after Ctrl-C the same command goes on
+//   autoencoder evaluate --model run                     measures it on the test split
+//   autoencoder encode --model run in.wav z.npy          latents of a recording
+//   autoencoder reconstruct --model run in.wav out.wav   the recording as it comes back
 //
 // Exit status: 0 done, 1 an error (one sentence on standard error), 2 wrong usage, 130 stopped by a signal.
 #include <fmt/format.h>

@@ -53,7 +53,10 @@ void for_each_utterance(const Sequence<B>& x, const Run& run) {
 /// so that a stream gives the same labels in any chunks:
 ///
 ///   auto state = greedy.start(batch);
-///   while (…) for (const CtcLabel& said : greedy(encoder(chunk, encoder_state), state)[0]) print(said.label);
+///   while (…) {
+///     const auto said = greedy(encoder(chunk, encoder_state), state);
+///     for (const CtcLabel& label : said[0]) print(label.label);
+///   }
 struct CtcGreedy {
   struct State {
     std::vector<detail::CtcStream> streams;  ///< one for each utterance
