@@ -119,8 +119,10 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
     const auto batch = loader.next();
     Terms terms;
     ctx.train();
-    const TrainStep done = trainer.step(objective(
-        model, distance, to_waveform(ctx, batch->samples, batch->lengths, batch->time, model_config), config, terms));
+    const TrainStep done = trainer.step([&] {
+      const auto speech = to_waveform(ctx, batch->samples, batch->lengths, batch->time, model_config);
+      return objective(model, distance, speech, config, terms);
+    });
     return {done,
             batch->skipped,
             {{"reconstruction", terms.reconstruction},

@@ -32,7 +32,7 @@ bool TrainingLoop::run(long step, std::ostream& out, const std::function<Taken()
     const Taken taken = take();
     seconds += now() - start;
     for (const auto& skipped : taken.skipped) progress.note("skipped: " + skipped.reason);
-    if (taken.step.skipped) progress.note(fmt::format("step {} was dropped: loss or gradients were not finite", step));
+    if (taken.step.skipped) progress.note(fmt::format("step {} was dropped: {}", step, taken.step.reason));
     if (!taken.step.updated) continue;
     step = taken.step.step;
     JsonValue::Object line{{"step", step}, {"loss", taken.step.loss}};

@@ -121,9 +121,11 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
     const Spoken spoken = random_strings(*batch, loader.utterances(), config, ctx.random());
     std::vector<std::vector<long>> labels;
     for (const auto& text : spoken.texts) labels.push_back(model.vocabulary.labels_of(text));
-    const auto features = spec_augment(model.features(waveform_of(ctx, spoken, model_config.rate)), kAugment);
-    const TrainStep done = trainer.step(ctc_loss(model.logits(features), transcripts_of(ctx, labels), Reduction::mean,
-                                                 {.impossible = Impossible::zero}));
+    const TrainStep done = trainer.step([&] {
+      const auto features = spec_augment(model.features(waveform_of(ctx, spoken, model_config.rate)), kAugment);
+      return ctc_loss(model.logits(features), transcripts_of(ctx, labels), Reduction::mean,
+                      {.impossible = Impossible::zero});
+    });
     if (done.updated) loss_sum += done.loss;
     return {done, batch->skipped, {{"epoch", batch->epoch}}};
   };
