@@ -268,7 +268,8 @@ void Report::write(const std::filesystem::path& folder) const {
       histograms.push_back({name, run.histogram_centres, run.histogram_density, colour(run.bottleneck), false});
     }
     figures::Line gauss{"N(0, 1)", {}, {}, "#999", true};
-    for (double x = -4; x <= 4.01; x += 0.1) {
+    for (int i = -40; i <= 40; ++i) {
+      const double x = 0.1 * i;
       gauss.x.push_back(x);
       gauss.y.push_back(std::exp(-x * x / 2) / 2.5066282746);
     }
@@ -285,6 +286,7 @@ void Report::write(const std::filesystem::path& folder) const {
   // Listening: the first seed of each bottleneck, the same utterances side by side.
   html += "<h2>Listen</h2><p class='lead'>Held-out utterances: the recording, then what each model makes of it.</p>";
   std::vector<const Run*> heard;
+  heard.reserve(names.size());
   for (const auto& name : names)
     heard.push_back(&*std::find_if(runs.begin(), runs.end(), [&](const Run& run) { return run.bottleneck == name; }));
   for (size_t i = 0; !heard.empty() && i < heard.front()->examples.size(); ++i) {

@@ -19,7 +19,6 @@
 #include "training.hpp"
 
 using namespace phonaut;
-namespace fs = std::filesystem;
 
 namespace {
 

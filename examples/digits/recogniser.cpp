@@ -96,6 +96,7 @@ std::vector<std::string> Recogniser::texts(const Waveform<B>& x) const {
   std::vector<std::string> texts;
   for (const auto& said : CtcGreedy{}(logits(features(x)))) {
     std::vector<long> labels;
+    labels.reserve(said.size());
     for (const CtcLabel& label : said) labels.push_back(label.label);
     texts.push_back(vocabulary.text_of(labels));
   }

@@ -351,7 +351,7 @@ class Context {
     kernel::download(backend_, values.data(), packed.data(), values.size() * sizeof(Scalar));
     // x - x is zero for numbers, dual ones included, and NaN for what is none.
     for (const Scalar x : values)
-      if (!(x - x == Scalar(0))) {
+      if (!(x - x == Scalar(0))) {  // NOLINT(misc-redundant-expression)
         spoiled_ = last_weight_;
         watching_ = false;
         return;
