@@ -116,7 +116,7 @@ bool check(const Options& o) {
   Bench bench(o);
   const SafetensorsReader proof(o.proof);
   const auto tensor = [&](const std::string& name) {
-    const auto entry = proof.info(name);
+    const auto& entry = proof.info(name);
     if (entry.shape.size() != 3)
       throw FormatError(concat(o.proof, ": ", name, " has ", entry.shape.size(), " axes, not 3"));
     return input(bench.ctx, Shape<3>{entry.shape[0], entry.shape[1], entry.shape[2]}, proof.read<float>(name)).tensor();

@@ -101,6 +101,7 @@ void print_table(const Options& o, const std::vector<std::string>& folders) {
     const auto row = [&](const std::string& kind, const Model& model) {
       const auto picks = all_layers(trained.shape);
       std::vector<std::string> names;
+      names.reserve(picks.size());
       for (const auto& pick : picks) names.push_back(name_of(pick));
       show(kind, fmt::format("{}, seed {}", kind, trained.config.seed),
            pool(ctx, data, names, o.parts, [&](const Waveform<B>& x) { return model.encode(x, picks); }));

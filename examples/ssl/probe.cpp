@@ -111,7 +111,7 @@ ProbeScore probe(const ProbeData& data, const std::vector<Pooled>& layers, int t
   const auto fold = [&](long test) {
     const long valid = (test + 1) % speakers;
     double best = -1, decay = 0;
-    const Pooled* layer = nullptr;
+    const Pooled* layer = &layers.at(0);
     for (const Pooled& candidate : layers) {
       const Part from = part_of(data, candidate, [&](long s) { return s != test && s != valid; });
       const Part to = part_of(data, candidate, [&](long s) { return s == valid; });

@@ -26,7 +26,7 @@ Targets::Targets(Context<B>& ctx, const ModelConfig& config, long channels)
       mfcc_(ctx, {.features = cepstra_config(config)}),
       means_(make_state<float>(ctx, Shape<2>{config.classes, channels}, Init::constant(0))) {}
 
-Targets Targets::of_cepstra(Context<B>& ctx, const ModelConfig& config) { return {ctx, config, 3 * 13}; }
+Targets Targets::of_cepstra(Context<B>& ctx, const ModelConfig& config) { return {ctx, config, 3L * 13}; }
 
 Targets Targets::of_layer(Context<B>& ctx, std::shared_ptr<const Model> teacher, const ZipformerPick& pick,
                           const ModelConfig& config) {
