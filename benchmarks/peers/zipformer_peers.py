@@ -301,7 +301,9 @@ def main():
     about = {"peer": f"PyTorch {torch.__version__}", "parameters": sum(p.numel() for p in model.parameters())}
     if options.command == "torch":
         work = torch_work(model, options.cases)
-        return serve(work, {**about, "flops": {name: operations(calls[0]) for name, calls in work.items()}})
+        # Not of training: PyTorch counts the backward of a depthwise convolution as if every channel saw all others.
+        flops = {name: operations(calls[0]) for name, calls in work.items() if not name.startswith("train/")}
+        return serve(work, {**about, "flops": flops})
     import onnxruntime
     with tempfile.TemporaryDirectory() as folder:
         serve(onnx_work(model, options.cases, options.threads, folder),

@@ -30,9 +30,8 @@ DataLoader::Config loader_config(const ModelConfig& model, const TrainConfig& co
           .seed = config.seed};
 }
 
-/// What has to be equal for a run to be the same run.
-std::string settings_text(const ModelConfig& model, const TrainConfig& config) {
-  return json{{"model", model}, {"training", config}}.dump();
+json settings_of(const ModelConfig& model, const TrainConfig& config) {
+  return {{"model", model}, {"training", config}};
 }
 
 json curves_of(const fs::path& log) {
@@ -69,15 +68,14 @@ double mean_distance(Context<B>& ctx, const Autoencoder& model, const Distance& 
 
 Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfig& config, const Corpus& corpus,
               const fs::path& folder, std::ostream& out) {
-  CheckpointFolder files(folder.string());
-  const fs::path model_file = folder / "model.safetensors", log_file = folder / "log.jsonl";
-  const std::string settings = settings_text(model_config, config);
-  if (fs::exists(model_file)) {
-    Trained done = read_model(ctx, model_file);
-    if (settings_text(done.model.config, done.config) != settings)
-      throw ConfigError(fmt::format("train: {} was trained with other settings; choose another folder or remove it",
-                                    model_file.string()));
-    done.curves = curves_of(log_file);
+  TrainingLoop loop{.folder = folder,
+                    .settings = settings_of(model_config, config),
+                    .label = model_config.bottleneck,
+                    .steps = config.steps};
+  if (fs::exists(loop.model_file())) {
+    Trained done = read_model(ctx, loop.model_file());
+    loop.require_same(settings_of(done.model.config, done.config));
+    done.curves = curves_of(loop.log_file());
     return done;
   }
 
@@ -95,26 +93,12 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
                       .accumulate = config.accumulate});
   trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));
   DataLoader loader(corpus.split("train"), loader_config(model_config, config));
-  TrainingLoop loop{.log_file = log_file, .label = model_config.bottleneck, .steps = config.steps};
-
-  const auto state = [&](auto& archive) {
-    archive("", model);
-    archive("training/average", average);
-    archive("training/trainer", trainer);
-    archive("training/data", loader);
-    archive("training/seconds", loop.seconds);
-    archive("training/settings", Same{settings});
-  };
-  if (files.has_latest()) {
-    load_checkpoint(files.latest(), state);
-    fmt::print(out, "resumed {} after step {}\n", folder.string(), ctx.step());
-  }
-  loop.open_log(ctx.step());
+  const auto state = loop.state_of(model, average, trainer, loader);
+  loop.resume(ctx, state, out);
 
   auto valid = corpus.split("valid");
   if (valid.empty()) valid = corpus.split("test");
   if (valid.size() > 64) valid.resize(64);
-  const auto save = [&] { save_checkpoint(files.latest(), state); };
   const auto take = [&]() -> TrainingLoop::Taken {
     const auto batch = loader.next();
     Terms terms;
@@ -133,9 +117,9 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
   const bool finished = loop.run(ctx.step(), out, take, [&](long step, JsonLines& log, Progress&) {
     if (step % config.checkpoint_every != 0 && step != config.steps) return;
     log.write({{"step", step}, {"validation", mean_distance(ctx, average, distance, valid)}});
-    save();
+    loop.save(state);
   });
-  if (!finished && trainer.between_updates()) save();
+  if (!finished && trainer.between_updates()) loop.save(state);
 
   json facts = {{"seconds", loop.seconds},
                 {"seconds_per_step", loop.seconds / static_cast<double>(std::max(1L, ctx.step()))},
@@ -145,10 +129,8 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
                 {"parameters", parameter_count(average)}};
   if (!loader.skipped().empty()) fmt::print(out, "{}\n", loader.skipped_text());
   ctx.infer();
-  if (finished)
-    phonaut::save(model_file.string(), average,
-                  {{"model", json(model_config).dump()}, {"training", json(config).dump()}, {"facts", facts.dump()}});
-  return {std::move(average), config, std::move(facts), curves_of(log_file), finished};
+  if (finished) loop.save_model(average, model_config, config, facts);
+  return {std::move(average), config, std::move(facts), curves_of(loop.log_file()), finished};
 }
 
 Trained read_model(Context<B>& ctx, const fs::path& file) {

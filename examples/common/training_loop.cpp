@@ -1,6 +1,5 @@
 #include "common/training_loop.hpp"
 
-#include <fmt/format.h>
 #include <phonaut/training/signals.hpp>
 
 #include <chrono>
@@ -13,14 +12,20 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 }  // namespace
 
+void TrainingLoop::require_same(const nlohmann::json& of_model) const {
+  if (of_model != settings)
+    throw ConfigError(fmt::format("train: {} was trained with other settings; choose another folder or remove it",
+                                  model_file().string()));
+}
+
 void TrainingLoop::open_log(long step) const {
-  if (step > 0) keep_lines_through(log_file.string(), "step", static_cast<double>(step));
-  else std::filesystem::remove(log_file);
+  if (step > 0) keep_lines_through(log_file().string(), "step", static_cast<double>(step));
+  else std::filesystem::remove(log_file());
 }
 
 bool TrainingLoop::run(long step, std::ostream& out, const std::function<Taken()>& take,
                        const std::function<void(long, JsonLines&, Progress&)>& after) {
-  JsonLines log(log_file.string());
+  JsonLines log(log_file().string());
   StopSignals stop;
   Progress progress(out, Terminal::of(2), {.label = label, .total = steps});
   while (step < steps) {

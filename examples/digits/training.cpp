@@ -39,8 +39,8 @@ ZipformerTraining recipe_of(const TrainConfig& config, long steps) {
   return recipe;
 }
 
-std::string settings_text(const ModelConfig& model, const TrainConfig& config) {
-  return json{{"model", model}, {"training", config}}.dump();
+json settings_of(const ModelConfig& model, const TrainConfig& config) {
+  return {{"model", model}, {"training", config}};
 }
 
 }  // namespace
@@ -68,14 +68,10 @@ EditCounts count_errors(Context<B>& ctx, const Recogniser& model, const std::vec
 
 Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfig& config, const Corpus& corpus,
               const fs::path& folder, std::ostream& out) {
-  CheckpointFolder files(folder.string());
-  const fs::path model_file = folder / "model.safetensors";
-  const std::string settings = settings_text(model_config, config);
-  if (fs::exists(model_file)) {
-    Trained done = read_model(ctx, model_file);
-    if (settings_text(done.model.config, done.config) != settings)
-      throw ConfigError(fmt::format("train: {} was trained with other settings; choose another folder or remove it",
-                                    model_file.string()));
+  TrainingLoop loop{.folder = folder, .settings = settings_of(model_config, config), .label = "digits"};
+  if (fs::exists(loop.model_file())) {
+    Trained done = read_model(ctx, loop.model_file());
+    loop.require_same(settings_of(done.model.config, done.config));
     return done;
   }
 
@@ -83,6 +79,7 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
   ctx.set_step(0);
   DataLoader loader(corpus.split("train"), loader_config(model_config, config));
   const long epoch_steps = loader.batches_in_epoch(0), steps = config.epochs * epoch_steps;
+  loop.steps = steps;
   Recogniser model(ctx, model_config, recipe_of(config, steps));
   Recogniser average = deep_copy(model, ctx.backend());
   Trainer<B, ScaledAdam<B>> trainer(ctx, model, ScaledAdam<B>(ctx.backend(), model),
@@ -94,27 +91,13 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
                                      .clip = std::numeric_limits<double>::infinity()});
   trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));
   double loss_sum = 0;  // over the updates of the epoch
-  TrainingLoop loop{.log_file = folder / "log.jsonl", .label = "digits", .steps = steps};
-
-  const auto state = [&](auto& archive) {
-    archive("", model);
-    archive("training/average", average);
-    archive("training/trainer", trainer);
-    archive("training/data", loader);
-    archive("training/seconds", loop.seconds);
-    archive("training/loss_sum", loss_sum);
-    archive("training/settings", Same{settings});
-  };
-  if (files.has_latest()) {
-    load_checkpoint(files.latest(), state);
-    fmt::print(out, "resumed {} after step {}\n", folder.string(), ctx.step());
-  }
-  loop.open_log(ctx.step());
+  const auto state =
+      loop.state_of(model, average, trainer, loader, [&](auto& archive) { archive("training/loss_sum", loss_sum); });
+  loop.resume(ctx, state, out);
 
   auto valid_part = corpus.split("valid");
   if (valid_part.empty()) valid_part = corpus.split("test");
   const auto valid = plain_strings(valid_part, config.most_words, model_config.rate);
-  const auto save = [&] { save_checkpoint(files.latest(), state); };
   const auto take = [&]() -> TrainingLoop::Taken {
     const auto batch = loader.next();
     ctx.train();
@@ -136,15 +119,13 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
                               loss_sum / static_cast<double>(epoch_steps), 100 * errors, std::lround(loop.seconds)));
     log.write({{"step", step}, {"word_error_rate", errors}});
     loss_sum = 0;
-    save();
+    loop.save(state);
   });
-  if (!finished) save();
+  if (!finished) loop.save(state);
 
   json facts = {{"seconds", loop.seconds}, {"steps", ctx.step()}, {"parameters", parameter_count(average)}};
   ctx.infer();
-  if (finished)
-    phonaut::save(model_file.string(), average,
-                  {{"model", json(model_config).dump()}, {"training", json(config).dump()}, {"facts", facts.dump()}});
+  if (finished) loop.save_model(average, model_config, config, facts);
   return {std::move(average), config, std::move(facts), finished};
 }
 

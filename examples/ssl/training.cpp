@@ -26,8 +26,8 @@ DataLoader::Config loader_config(const ModelConfig& shape, const TrainConfig& co
           .seed = config.seed};
 }
 
-std::string settings_text(const ModelConfig& shape, const TrainConfig& config, int iteration) {
-  return json{{"model", shape}, {"training", config}, {"iteration", iteration}}.dump();
+json settings_of(const ModelConfig& shape, const TrainConfig& config, int iteration) {
+  return {{"model", shape}, {"training", config}, {"iteration", iteration}};
 }
 
 /// What a step hears, and what it is asked about: targets come from the sound before noise was added.
@@ -105,14 +105,13 @@ std::vector<Utterance> heard(const Corpus& corpus) {
 
 Trained pretrain(Context<B>& ctx, const ModelConfig& shape, const TrainConfig& config, const Corpus& corpus,
                  Targets targets, int iteration, const fs::path& folder, std::ostream& out) {
-  CheckpointFolder files(folder.string());
-  const fs::path model_file = folder / "model.safetensors", targets_file = folder / "targets.safetensors";
-  const std::string settings = settings_text(shape, config, iteration);
-  if (fs::exists(model_file)) {
-    Trained done = read_model(ctx, model_file);
-    if (settings_text(done.shape, done.config, done.facts["iteration"].get<int>()) != settings)
-      throw ConfigError(fmt::format("pretrain: {} was trained with other settings; choose another folder or remove it",
-                                    model_file.string()));
+  TrainingLoop loop{.folder = folder,
+                    .settings = settings_of(shape, config, iteration),
+                    .label = fmt::format("iteration {}", iteration),
+                    .steps = config.steps};
+  if (fs::exists(loop.model_file())) {
+    Trained done = read_model(ctx, loop.model_file());
+    loop.require_same(settings_of(done.shape, done.config, done.facts["iteration"].get<int>()));
     return done;
   }
 
@@ -127,26 +126,12 @@ Trained pretrain(Context<B>& ctx, const ModelConfig& shape, const TrainConfig& c
                                            .total = static_cast<double>(config.steps)},
                       .clip = 1});
   trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));
-  TrainingLoop loop{
-      .log_file = folder / "log.jsonl", .label = fmt::format("iteration {}", iteration), .steps = config.steps};
-
-  const auto state = [&](auto& archive) {
-    archive("", model);
-    archive("training/average", average);
-    archive("training/targets", targets);
-    archive("training/trainer", trainer);
-    archive("training/data", loader);
-    archive("training/seconds", loop.seconds);
-    archive("training/settings", Same{settings});
-  };
-  if (files.has_latest()) {
-    load_checkpoint(files.latest(), state);
-    fmt::print(out, "resumed {} after step {}\n", folder.string(), ctx.step());
-  } else {
+  const auto state =
+      loop.state_of(model, average, trainer, loader, [&](auto& archive) { archive("training/targets", targets); });
+  if (!loop.resume(ctx, state, out)) {
     targets.fit(ctx, heard(corpus));
-    targets.save(targets_file);
+    targets.save(folder / "targets.safetensors");
   }
-  loop.open_log(ctx.step());
 
   const SpanMasks masks{.probability = config.mask_probability, .span = config.mask_span};
   auto valid = corpus.split("valid");
@@ -154,25 +139,29 @@ Trained pretrain(Context<B>& ctx, const ModelConfig& shape, const TrainConfig& c
   double accuracy = 0;
   LabelHits recent;
   double loss_sum = 0;
-  const auto save = [&] { save_checkpoint(files.latest(), state); };
   const auto take = [&]() -> TrainingLoop::Taken {
     const auto batch = loader.next();
     const Heard sound = perturbed(*batch, config, ctx.random());
-    ctx.train();
-    const Sequence<B> features =
-        model.feature_extractor(waveform_of(ctx, sound.noisy, sound.lengths, sound.time, shape.rate));
-    const auto marks = draw_span_masks(features, masks);
-    ctx.infer();  // the teacher's work is not differentiated
-    const auto labels =
-        targets.labels(ctx, waveform_of(ctx, sound.clean, sound.lengths, sound.time, shape.rate), features.time());
-    ctx.train();
-    const Sequence<B> logits = model.predict(features, marks);
-    const long hidden = Model::count_marks(logits, marks);
-    const LabelHits hits = label_hits(logits, labels, marks);
-    recent += hits;
-    const TrainStep done = trainer.step(static_cast<float>(1.0 / static_cast<double>(std::max(1L, hidden))) *
-                                        model.loss(features, logits, labels, marks));
-    loss_sum += done.loss;
+    LabelHits hits;
+    const TrainStep done = trainer.step([&] {
+      ctx.train();
+      const Sequence<B> features =
+          model.feature_extractor(waveform_of(ctx, sound.noisy, sound.lengths, sound.time, shape.rate));
+      const auto marks = draw_span_masks(features, masks);
+      ctx.infer();  // the teacher's work is not differentiated
+      const auto labels =
+          targets.labels(ctx, waveform_of(ctx, sound.clean, sound.lengths, sound.time, shape.rate), features.time());
+      ctx.train();
+      const Sequence<B> logits = model.predict(features, marks);
+      const long hidden = Model::count_marks(logits, marks);
+      hits = label_hits(logits, labels, marks);
+      return static_cast<float>(1.0 / static_cast<double>(std::max(1L, hidden))) *
+             model.loss(features, logits, labels, marks);
+    });
+    if (done.updated) {
+      recent += hits;
+      loss_sum += done.loss;
+    }
     return {done, batch->skipped, {{"accuracy", hits.masked_share()}, {"epoch", batch->epoch}}};
   };
   const bool finished = loop.run(ctx.step(), out, take, [&](long step, JsonLines& log, Progress& progress) {
@@ -185,9 +174,9 @@ Trained pretrain(Context<B>& ctx, const ModelConfig& shape, const TrainConfig& c
     log.write({{"step", step}, {"valid_accuracy", accuracy}});
     recent = {};
     loss_sum = 0;
-    save();
+    loop.save(state);
   });
-  if (!finished) save();
+  if (!finished) loop.save(state);
 
   json facts = {{"iteration", iteration},
                 {"seconds", loop.seconds},
@@ -195,9 +184,7 @@ Trained pretrain(Context<B>& ctx, const ModelConfig& shape, const TrainConfig& c
                 {"parameters", parameter_count(average)},
                 {"valid_accuracy", accuracy}};
   ctx.infer();
-  if (finished)
-    phonaut::save(model_file.string(), average,
-                  {{"model", json(shape).dump()}, {"training", json(config).dump()}, {"facts", facts.dump()}});
+  if (finished) loop.save_model(average, shape, config, facts);
   return {std::make_shared<Model>(std::move(average)), shape, config, std::move(facts), finished};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 // Everything a computation needs besides its numbers: backend, buffer pool, tape, random draws, mode and step.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -14,6 +15,20 @@
 #include "phonaut/core/var.hpp"
 
 namespace phonaut {
+
+namespace detail {
+
+/// Whether none of `n` elements, wherever they lie, is infinite or NaN. Copies them to the host: for finding faults.
+template <class B>
+bool all_finite(const B& backend, const typename B::Scalar* data, long n) {
+  using S = typename B::Scalar;
+  std::vector<S> values(static_cast<size_t>(n));
+  kernel::download(backend, values.data(), data, values.size() * sizeof(S));
+  // 0 x is zero for numbers, dual ones included, and NaN for what is none.
+  return std::all_of(values.begin(), values.end(), [](const S& x) { return S(0) * x == S(0); });
+}
+
+}  // namespace detail
 
 /// One computation at a time, on one thread. Any number of contexts may run the same read-only model in parallel.
 ///
@@ -347,15 +362,9 @@ class Context {
   template <size_t R>
   void look_at(const Tensor<B, R>& y) {
     const Tensor<B, R> packed = y.contiguous() ? y : clone(y);
-    std::vector<Scalar> values(static_cast<size_t>(y.size()));
-    kernel::download(backend_, values.data(), packed.data(), values.size() * sizeof(Scalar));
-    // x - x is zero for numbers, dual ones included, and NaN for what is none.
-    for (const Scalar x : values)
-      if (!(x - x == Scalar(0))) {  // NOLINT(misc-redundant-expression)
-        spoiled_ = last_weight_;
-        watching_ = false;
-        return;
-      }
+    if (detail::all_finite(backend_, packed.data(), packed.size())) return;
+    spoiled_ = last_weight_;
+    watching_ = false;
   }
   Slot new_slot() {
     slots_.emplace_back();

@@ -118,7 +118,7 @@ Comparison compare(B backend, const F& f, const std::tuple<Values<R>...>& inputs
       const auto g = values_of(ctx, gradients[x]);
       for (size_t i = 0; i < got.size(); ++i) got[i] = 0.5 * static_cast<double>(g[i]);
     }
-    const bool each = got.size() <= 8 * PHONAUT_CHECKED_DIRECTIONS;  // NOLINT(*-widening-of-multiplication-result)
+    const bool each = got.size() <= size_t{8} * PHONAUT_CHECKED_DIRECTIONS;
     const size_t directions = each ? got.size() : PHONAUT_CHECKED_DIRECTIONS;
     std::vector<double> got_along(directions), want_along(directions);
     for (size_t d = 0; d < directions; ++d) {

@@ -1,13 +1,11 @@
 #pragma once
 // What happens between a loss and the next one: gradients, their norm, the optimiser, the average, the count of steps.
-#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "phonaut/core/param.hpp"
 #include "phonaut/training/adamw.hpp"
@@ -151,11 +149,7 @@ class Trainer {
   }
 
   // ---- where numbers were lost ----
-  static bool finite(const B& backend, const Tensor<B, 1>& t) {
-    std::vector<typename B::Scalar> values(static_cast<size_t>(t.size()));
-    kernel::download(backend, values.data(), t.data(), values.size() * sizeof(typename B::Scalar));
-    return std::all_of(values.begin(), values.end(), [](auto x) { return std::isfinite(x); });
-  }
+  bool finite(const Tensor<B, 1>& t) const { return detail::all_finite(ctx_->backend(), t.data(), t.size()); }
   std::string name_of(const void* weight) const {
     for (const auto& p : clip_.parameters())
       if (p.flat.tensor().data() == weight) return p.name;
@@ -163,7 +157,7 @@ class Trainer {
   }
   std::string spoiled_weight() const {
     for (const auto& p : clip_.parameters())
-      if (!finite(ctx_->backend(), p.flat.tensor())) return "and the weight " + p.name + " is not finite";
+      if (!finite(p.flat.tensor())) return "and the weight " + p.name + " is not finite";
     return {};
   }
   template <class Loss>
@@ -187,8 +181,7 @@ class Trainer {
   std::string spoiled_gradient() const {
     const auto& all = clip_.parameters();
     for (auto p = all.rbegin(); p != all.rend(); ++p)
-      if (gradients_.has(p->flat) && !finite(ctx_->backend(), gradients_[p->flat]))
-        return ", first in that of " + p->name;
+      if (gradients_.has(p->flat) && !finite(gradients_[p->flat])) return ", first in that of " + p->name;
     return {};
   }
 
