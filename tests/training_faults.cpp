@@ -38,7 +38,8 @@ struct Training {
   V numbers(float x) { return input(ctx, Shape<1>{4}, std::vector{1.0f, x, 1.0f, 1.0f}); }
   Var<Cpu, 0> loss(const V& x, bool again = false) {
     const auto run = [this](const V& in) { return dropout(ctx.lift(model.first) * in, 0.5); };
-    return sum(ctx.lift(model.second) * (again ? recompute(x, run) : run(x)));
+    const V y = again ? recompute(x, run) : run(x);  // before the second weight is looked at
+    return sum(ctx.lift(model.second) * y);
   }
 };
 
@@ -70,8 +71,11 @@ TEST_CASE("a loss that is not finite names the weight behind which that began", 
 
 TEST_CASE("a loss can be lost before the first weight, or in a weight", "[training]") {
   Training t;
-  CHECK(t.trainer.step([&] { return sum(t.ctx.lift(t.model.first) * log(t.numbers(-1))); }).reason ==
-        "loss nan, already before the first weight");
+  const auto lost_early = [&] {
+    const V lost = log(t.numbers(-1));
+    return sum(t.ctx.lift(t.model.first) * lost);
+  };
+  CHECK(t.trainer.step(lost_early).reason == "loss nan, already before the first weight");
   Training::set(t.model.second, std::nanf(""));
   CHECK(t.trainer.step([&] { return t.loss(t.numbers(1)); }).reason == "loss nan, and the weight second is not finite");
   // A loss that was computed elsewhere can be judged, not searched.

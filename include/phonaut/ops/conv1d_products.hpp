@@ -40,7 +40,8 @@ void conv_gather(const Reference&, View<const S, 3> x, const long* lengths, long
     for (long n = 0; n < y.shape[1]; ++n) {
       const long time = lengths ? lengths[n] : x.shape[1], first = std::min(before, frames);
       const long real = std::min(time, frames - first);
-      const S* from = x.data + n * x.stride[0] + g * width;
+      // Without frames x may have no memory.
+      const S* from = real > 0 ? x.data + n * x.stride[0] + g * width : nullptr;
       S* to = y.data + g * y.stride[0] + n * y.stride[1];
       std::fill_n(to, first * width, S(0));
       if (x.stride[1] == width) {

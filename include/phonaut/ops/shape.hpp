@@ -14,6 +14,12 @@ void check_same_shape(const char* op, const char* a_name, const Shape<R>& a, con
 }
 namespace detail {
 
+/// Moves a view `n` entries along `axis`. One without elements may have no memory, and stays where it is.
+template <class T, size_t R>
+void advance(View<T, R>& view, size_t axis, long n) {
+  if (view.data) view.data += n * view.stride[axis];
+}
+
 template <size_t R>
 std::string spelled(const Shape<R>& shape) {
   return text(shape);
@@ -145,7 +151,7 @@ Var<B, R> slice(const Var<B, R>& x, size_t axis, long begin, long end) {
     throw ShapeError(
         concat("slice: entries ", begin, " … ", end, " of axis ", axis, " do not exist in shape ", text(x.shape())));
   View<typename B::Scalar, R> view = x.tensor().out();
-  if (view.data) view.data += begin * view.stride[axis];  // without elements there is no memory
+  detail::advance(view, axis, begin);
   view.shape[axis] = end - begin;
   return record(
       Tensor<B, R>(x.tensor().storage(), view),
@@ -154,7 +160,7 @@ Var<B, R> slice(const Var<B, R>& x, size_t axis, long begin, long end) {
         if (!dx) return;
         if (!dx.add) kernel::fill(ctx.backend(), dx.data, dx.size(), typename B::Scalar(0));
         View<typename B::Scalar, R> part = dx;
-        part.data += begin * part.stride[axis];
+        detail::advance(part, axis, begin);
         part.shape[axis] = dy.extent(axis);
         kernel::copy_block(ctx.backend(), dy.in(), part, true);
       },
@@ -204,7 +210,7 @@ auto join_parts(const Parts& parts, size_t axis) {
   long at = 0;
   for (const V& part : parts) {
     auto place = y.out();
-    place.data += at * place.stride[axis];
+    advance(place, axis, at);
     place.shape = part.shape();
     kernel::copy_block(ctx.backend(), part.in(), place, false);
     at += part.extent(axis);
@@ -217,7 +223,7 @@ void split_gradient(Context<B>& ctx, const Tensor<B, R>& dy, const Parts& parts,
   long begin = 0;
   for (const Var<B, R>& x : parts) {
     View<const typename B::Scalar, R> part = dy.in();
-    part.data += begin * part.stride[axis];
+    advance(part, axis, begin);
     part.shape = x.shape();
     begin += x.extent(axis);
     if (auto dx = ctx.sink(x)) kernel::copy_block(ctx.backend(), part, View<typename B::Scalar, R>(dx), dx.add);
@@ -265,14 +271,14 @@ Var<B, R> pad(const Var<B, R>& x, size_t axis, long before, long after, typename
   auto& ctx = x.context();
   auto y = ctx.full(shape, value);
   View<typename B::Scalar, R> middle = y.out();
-  middle.data += before * middle.stride[axis];
+  detail::advance(middle, axis, before);
   middle.shape = x.shape();
   kernel::copy_block(ctx.backend(), x.in(), middle, false);
   return record(
       std::move(y),
       [x = target(x), axis, before](Context<B>& c, const Tensor<B, R>& dy) {
         View<const typename B::Scalar, R> part = dy.in();
-        part.data += before * part.stride[axis];
+        detail::advance(part, axis, before);
         part.shape = x.shape();
         if (auto dx = c.sink(x)) kernel::copy_block(c.backend(), part, View<typename B::Scalar, R>(dx), dx.add);
       },

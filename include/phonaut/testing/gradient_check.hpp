@@ -146,7 +146,11 @@ Comparison compare(B backend, const F& f, const std::tuple<Values<R>...>& inputs
       for (size_t i = 0; i < slopes.size(); ++i) want_along[d] += cotangent[i] * slopes[i].slope;
       for (size_t i = 0; i < got.size(); ++i) got_along[d] += got[i] * direction[i];
     }
-    result.gradients.push_back(detail::scaled_error(got_along, want_along, 1e-6));
+    // Along a random direction a gradient g has a slope of about |g|; a few directions may by chance all have less.
+    double norm = 0;
+    if (!each)
+      for (const double g : got) norm = std::hypot(norm, g);
+    result.gradients.push_back(detail::scaled_error(got_along, want_along, std::max(1e-6, norm)));
   };
   [&]<size_t... I>(std::index_sequence<I...>) { (one_input(std::integral_constant<size_t, I>{}), ...); }
   (indices);
