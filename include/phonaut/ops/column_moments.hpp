@@ -2,6 +2,7 @@
 // Mean and variance of each channel over the real frames of a batch.
 #include "phonaut/core/sequence.hpp"
 #include "phonaut/ops/real_rows.hpp"
+#include "phonaut/ops/shape.hpp"
 #include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
@@ -51,7 +52,7 @@ kernel::RealRows real_rows(const Shape<R>& shape, const Lengths& lengths) {
 /// Columns [first, first + count) of a matrix.
 template <class T>
 View<T, 2> columns_of(View<T, 2> x, long first, long count) {
-  x.data += first;
+  advance(x, 1, first);
   x.shape[1] = count;
   return x;
 }

@@ -58,7 +58,7 @@ Tensor<B, 2> sinusoids(Context<B>& ctx, long time, long channels, long first = 0
   auto y = ctx.empty(Shape<2>{time, channels});
   auto sine = y.out(), cosine = y.out();
   sine.shape[1] = cosine.shape[1] = channels / 2;
-  cosine.data += channels / 2;
+  detail::advance(cosine, 1, channels / 2);
   kernel::position_angles(ctx.backend(), 10000.0, first, cosine, sine);
   return y;
 }

@@ -134,8 +134,8 @@ template <class S>
 std::array<View<S, 3>, 3> query_key_position(const View<S, 3>& x, const RelativeAttentionOptions& o) {
   std::array<View<S, 3>, 3> parts{x, x, x};
   const long width = o.heads * o.query_width;
-  parts[1].data += width;
-  parts[2].data += 2 * width;
+  advance(parts[1], 2, width);
+  advance(parts[2], 2, 2 * width);
   parts[0].shape[2] = parts[1].shape[2] = width;
   parts[2].shape[2] = o.heads * o.position_width;
   return parts;
