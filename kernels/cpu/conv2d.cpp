@@ -36,7 +36,7 @@ void gather_patches(const Cpu& cpu, View<const float, 3> x, const PatchGeometry&
       const long from_f = f * g.stride.frequency - g.padding.frequency;
       const long j0 = larger(0, -from_f), j1 = smaller(taps, x.shape[1] - from_f);
       for (long i = 0; i < g.kernel.time; ++i) {
-        const long from_t = (first + t) * g.stride.time + i - g.padding.time;
+        const long from_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
         float* to = patches.row(t * g.frequencies + f) + i * run;
         if (from_t < 0 || from_t >= x.shape[0] || j0 >= j1) {
           clear_run(run, to);
@@ -55,11 +55,11 @@ void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGe
                      View<float, 3> dx) {
   const long channels = dx.shape[2], taps = g.kernel.frequency, run = taps * channels;
   const long begin = larger(0, first * g.stride.time - g.padding.time);
-  const long end = smaller(dx.shape[0], (first + times - 1) * g.stride.time - g.padding.time + g.kernel.time);
+  const long end = smaller(dx.shape[0], (first + times - 1) * g.stride.time - g.padding.time + g.span());
   parallel_for(cpu.threads, larger(0, end - begin), [&](long row) {
     const long to_t = begin + row;
     for (long i = 0; i < g.kernel.time; ++i) {
-      const long at = to_t + g.padding.time - i;
+      const long at = to_t + g.padding.time - i * g.dilation;
       if (at < 0 || at % g.stride.time != 0) continue;
       const long t = at / g.stride.time - first;
       if (t < 0 || t >= times) continue;

@@ -81,20 +81,17 @@ class Golden {
   /// Fills every weight of a layer from the file, by the names of its `visit` behind `prefix`. Shapes must agree.
   template <class Model>
   void load(Model& model, const std::string& prefix = {}) {
-    for_each_weight(
-        model,
-        [&](const std::string& name, auto& w) {
-          using T = std::remove_cvref_t<decltype(w.tensor())>;
-          const std::string key = weight_key(name);
-          check_shape(key, w.shape());
-          const std::vector<double> in_file = file_.values(key);
-          using Element = std::remove_cvref_t<decltype(*std::declval<T>().data())>;
-          assign(context_.backend(), w.tensor(), std::vector<Element>(in_file.begin(), in_file.end()));
-          used_.insert(key);
-          if constexpr (std::remove_cvref_t<decltype(w)>::trained)
-            watch(key, w, Layout<std::remove_cvref_t<decltype(w)>::rank>());
-        },
-        prefix);
+    load_in(model, prefix, [](const auto& w) { return Layout<std::remove_cvref_t<decltype(w)>::rank>(); });
+  }
+  /// The same for the weights of convolutions that the file keeps as PyTorch does: (out, in, time, frequency).
+  template <class Model>
+  void load_transposed(Model& model, const std::string& prefix = {}) {
+    load_in(model, prefix, [](const auto& w) {
+      constexpr size_t R = std::remove_cvref_t<decltype(w)>::rank;
+      constexpr std::string_view letters = "NCTF";
+      if constexpr (R == 3 || R == 4) return Layout<R>(letters.substr(0, R));
+      else return Layout<R>();
+    });
   }
   /// Plain numbers of any tensor, by full key, in the file's order.
   std::vector<double> values(const std::string& key) const {
@@ -191,6 +188,22 @@ class Golden {
   }
 
  private:
+  template <class Model, class LayoutOf>
+  void load_in(Model& model, const std::string& prefix, const LayoutOf& layout_of) {
+    for_each_weight(
+        model,
+        [&](const std::string& name, auto& w) {
+          const auto layout = layout_of(w);
+          const std::string key = weight_key(name);
+          check_shape(key, layout.to_file(w.shape()));
+          const std::vector<double> ours = layout.values_to_ours(file_.values(key), w.shape());
+          using Element = std::remove_cvref_t<decltype(*w.tensor().data())>;
+          assign(context_.backend(), w.tensor(), std::vector<Element>(ours.begin(), ours.end()));
+          used_.insert(key);
+          if constexpr (std::remove_cvref_t<decltype(w)>::trained) watch(key, w, layout);
+        },
+        prefix);
+  }
   std::string input_key(const std::string& name) const { return "input." + name; }
   std::string weight_key(const std::string& name) const {
     return file_.has("param." + name) ? "param." + name : "weight." + name;

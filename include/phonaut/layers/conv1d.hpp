@@ -3,6 +3,7 @@
 #include "phonaut/core/param.hpp"
 #include "phonaut/ops/conv1d.hpp"
 #include "phonaut/ops/conv_transpose1d.hpp"
+#include "phonaut/ops/weight_norm.hpp"
 
 namespace phonaut {
 
@@ -43,8 +44,10 @@ struct Conv1d {
     long taps = 1, stride = 1, dilation = 1, groups = 1;
     ConvPadding padding = {};
     bool bias = true;
+    bool normed = false;  ///< the weight is a direction, with a gain for each output channel (weight_norm)
   };
   Param<B, 3> weight;  ///< (out, taps, in / groups); published weights have taps last
+  Param<B, 1> gain;    ///< (out), or absent
   Param<B, 1> bias;    ///< (out), or absent
   ConvGrid grid;
   long groups = 1;
@@ -57,15 +60,20 @@ struct Conv1d {
           concat("conv1d: ", c.in, " channels in and ", c.out, " out do not divide into ", groups, " groups"));
     const Init init = Init::fan_in(c.in / groups * c.taps);
     weight = make_param(ctx, Shape<3>{c.out, c.taps, c.in / groups}, init);
+    if (c.normed) gain = gains_of(ctx, weight);
     if (c.bias) bias = make_param(ctx, Shape<1>{c.out}, init);
   }
 
-  Sequence<B> operator()(const Sequence<B>& x) const { return conv1d(x, weight, bias, grid, groups); }
+  Sequence<B> operator()(const Sequence<B>& x) const {
+    if (!gain) return conv1d(x, weight, bias, grid, groups);
+    return conv1d(x, normed_weight(x.context(), weight, gain), bias, grid, groups);
+  }
   /// Frames that come out of `time` frames.
   long frames(long time) const { return grid.frames_out(time); }
 
   static void visit(auto& self, auto&& f) {
-    f("weight", self.weight);
+    f(self.gain ? "weight_v" : "weight", self.weight);
+    f("weight_g", self.gain);
     f("bias", self.bias);
   }
 };

@@ -14,6 +14,7 @@
 #include "phonaut/losses/reduction.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/frames.hpp"
+#include "phonaut/ops/log_add.hpp"
 #include "phonaut/ops/wide.hpp"
 
 namespace phonaut {
@@ -76,22 +77,6 @@ struct CtcOptions {
 };
 
 namespace kernel {
-
-namespace detail {
-
-/// log(e^a + e^b); infinities are log 0, and add nothing.
-template <class W>
-W log_add(const W& a, const W& b) {
-  using math::exp;
-  using math::log;
-  const W none = W(-std::numeric_limits<double>::infinity());
-  if (a == none) return b;
-  if (b == none) return a;
-  const W top = a < b ? b : a;
-  return top + log(exp(a - top) + exp(b - top));
-}
-
-}  // namespace detail
 
 /// With lp = log softmax(x) and l the states of an utterance, in log space:
 ///   α_0(s) = lp_0(l_s) for s < 2,   α_t(s) = lp_t(l_s) + log(e^α_{t-1}(s) + e^α_{t-1}(s-1) + [jump] e^α_{t-1}(s-2)),
@@ -192,6 +177,19 @@ void ctc_backward(const Cpu& cpu, long blank, bool zero, const float* dloss, Vie
 
 namespace detail {
 
+/// Throws ShapeError for a label that is the blank or no class, ConfigError for a blank that is no class.
+template <class B>
+void check_labels(const char* op, const Transcripts<B>& transcripts, long blank, long classes) {
+  if (blank < 0 || blank >= classes)
+    throw ConfigError(concat(op, ": the blank ", blank, " is none of the ", classes, " classes"));
+  if constexpr (std::is_same_v<typename B::Memory, HostMemory>)
+    for (long n = 0; n < transcripts.batch(); ++n)
+      for (long u = 0; u < transcripts.lengths.data()[n]; ++u)
+        if (const long label = transcripts.labels.in()(n, u); label < 0 || label >= classes || label == blank)
+          throw ShapeError(concat(op, ": label ", u, " of utterance ", n, " is ", label, ", but must be one of the ",
+                                  classes, " classes other than the blank ", blank));
+}
+
 template <class B>
 void check_ctc(const Sequence<B>& logits, const Transcripts<B>& transcripts, const CtcOptions& options) {
   const long classes = logits.channels();
@@ -199,18 +197,11 @@ void check_ctc(const Sequence<B>& logits, const Transcripts<B>& transcripts, con
   if (transcripts.batch() != logits.batch())
     throw ShapeError(concat("ctc: there are ", transcripts.batch(), " transcripts for logits of shape ",
                             text(logits.frames.shape())));
-  if (options.blank < 0 || options.blank >= classes)
-    throw ConfigError(concat("ctc: the blank ", options.blank, " is none of the ", classes, " classes"));
-  for (long n = 0; n < logits.batch(); ++n) {
-    if constexpr (std::is_same_v<typename B::Memory, HostMemory>)
-      for (long u = 0; u < transcripts.lengths.data()[n]; ++u)
-        if (const long label = transcripts.labels.in()(n, u); label < 0 || label >= classes || label == options.blank)
-          throw ShapeError(concat("ctc: label ", u, " of utterance ", n, " is ", label, ", but must be one of the ",
-                                  classes, " classes other than the blank ", options.blank));
+  check_labels("ctc", transcripts, options.blank, classes);
+  for (long n = 0; n < logits.batch(); ++n)
     if (options.impossible == Impossible::refuse && transcripts.needed.data()[n] > logits.length(n))
       throw ShapeError(concat("ctc: utterance ", n, " has ", logits.length(n), " frames, but its ",
                               transcripts.lengths.data()[n], " labels need ", transcripts.needed.data()[n]));
-  }
 }
 
 }  // namespace detail

@@ -14,6 +14,7 @@ namespace phonaut {
 struct Conv2dOptions {
   TimeFrequency stride{1, 1};
   TimeFrequency padding{0, 0};  ///< zeros on either side
+  long dilation = 1;            ///< frames from a tap to the next
 };
 
 namespace kernel {
@@ -27,7 +28,7 @@ void gather_patches(const Reference&, View<const S, 3> x, const PatchGeometry& g
   for (long t = 0; t < times; ++t)
     for (long f = 0; f < g.frequencies; ++f)
       for (long i = 0; i < g.kernel.time; ++i) {
-        const long from_t = (first + t) * g.stride.time + i - g.padding.time;
+        const long from_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
         S* to = patches.row(t * g.frequencies + f) + i * run;
         for (long j = 0; j < g.kernel.frequency; ++j, to += channels) {
           const long from_f = f * g.stride.frequency + j - g.padding.frequency;
@@ -45,7 +46,7 @@ void scatter_patches(const Reference&, View<const S, 2> patches, const PatchGeom
   for (long t = 0; t < times; ++t)
     for (long f = 0; f < g.frequencies; ++f)
       for (long i = 0; i < g.kernel.time; ++i) {
-        const long to_t = (first + t) * g.stride.time + i - g.padding.time;
+        const long to_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
         const S* from = patches.row(t * g.frequencies + f) + i * run;
         for (long j = 0; j < g.kernel.frequency; ++j, from += channels) {
           const long to_f = f * g.stride.frequency + j - g.padding.frequency;
@@ -134,12 +135,15 @@ void conv2d_backward(const B& backend, View<const S, 4> dy, View<const S, 4> x, 
 
 }  // namespace kernel
 
-/// Images (N, T, F, C) -> (N, T', F', O) with T' = (T + 2·padding - kernel) / stride + 1 and likewise F'; weight
+/// Images (N, T, F, C) -> (N, T', F', O) with T' = (T + 2·padding - span) / stride + 1 and likewise F', where span =
+/// (kernel - 1) dilation + 1; weight
 /// (O, kernel in time, kernel in frequency, C), bias (O) or absent. Throws ShapeError if they do not fit or the image
 /// is smaller than the kernel.
 template <class B>
 Var<B, 4> conv2d(const Var<B, 4>& any, Weight<B, 4> weight, Weight<B, 1> bias, const Conv2dOptions& options = {}) {
   using S = typename B::Scalar;
+  if (options.dilation < 1)
+    throw ConfigError(concat("conv2d: the dilation must be at least 1, got ", options.dilation));
   check_channels("conv2d", any.shape(), weight.extent(3), "weight ", weight.shape());
   if (bias && bias.extent(0) != weight.extent(0))
     throw ShapeError(concat("conv2d: bias ", text(bias.shape()), " does not fit weight ", text(weight.shape())));
@@ -147,13 +151,14 @@ Var<B, 4> conv2d(const Var<B, 4>& any, Weight<B, 4> weight, Weight<B, 1> bias, c
   const auto size = [](long n, long kernel, long stride, long padding) {
     return n + 2 * padding < kernel ? -1 : (n + 2 * padding - kernel) / stride + 1;
   };
-  const long times = size(x.extent(1), weight.extent(1), options.stride.time, options.padding.time);
+  const long span = (weight.extent(1) - 1) * options.dilation + 1;
+  const long times = size(x.extent(1), span, options.stride.time, options.padding.time);
   const long frequencies = size(x.extent(2), weight.extent(2), options.stride.frequency, options.padding.frequency);
   if (times < 1 || frequencies < 1)
     throw ShapeError(concat("conv2d: an image of ", x.extent(1), " x ", x.extent(2),
-                            " (time x frequency) is smaller than the kernel of ", weight.extent(1), " x ",
-                            weight.extent(2)));
-  const kernel::PatchGeometry g{{weight.extent(1), weight.extent(2)}, options.stride, options.padding, frequencies};
+                            " (time x frequency) is smaller than the kernel of ", span, " x ", weight.extent(2)));
+  const kernel::PatchGeometry g{
+      {weight.extent(1), weight.extent(2)}, options.stride, options.padding, frequencies, options.dilation};
   auto& ctx = x.context();
   const Var<B, 4> lifted = ctx.lift(weight);
   const Var<B, 2> w = reshape(lifted, Shape<2>{weight.extent(0), g.width(weight.extent(3))});

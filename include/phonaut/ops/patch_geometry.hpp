@@ -14,7 +14,10 @@ namespace kernel {
 struct PatchGeometry {
   TimeFrequency kernel, stride, padding;
   long frequencies = 0;  ///< of the result
+  long dilation = 1;     ///< frames between taps
 
+  /// Frames that a place of the result sees, from first to last.
+  PHONAUT_HD PHONAUT_INLINE long span() const { return (kernel.time - 1) * dilation + 1; }
   PHONAUT_HD PHONAUT_INLINE long width(long channels) const { return kernel.time * kernel.frequency * channels; }
 };
 
