@@ -2,7 +2,7 @@
 // One entry of each row, chosen by a label: taken out, or put in its place.
 #include <cstdint>
 
-#include "phonaut/ops/shape.hpp"
+#include "phonaut/ops/arithmetic.hpp"
 
 namespace phonaut {
 
