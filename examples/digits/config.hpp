@@ -25,10 +25,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelConfig, rate, bands, stem, dims, layers,
 
 /// How a model is trained.
 struct TrainConfig {
-  std::string data = "fsdd_digits";
+  std::string data = "arabic_digits";
   std::string held_out;  ///< a speaker of the train split who stands in for the test split; empty: nobody
   std::uint64_t seed = 1;
-  long epochs = 45;
+  long epochs = 80;
   long recordings = 12;  ///< in a batch
   double learning_rate = 0.03;
   double ema = 0.99;

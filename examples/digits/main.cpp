@@ -1,8 +1,8 @@
 // A recogniser of spoken digits: a small causal Zipformer with CTC, trained in minutes, that listens while you speak.
 //
-//   digits train --out digits                    trains, then measures on the speaker it never heard
+//   digits train --out digits                    trains, then measures on speakers it never heard
 //   digits evaluate --model digits               measures again
-//   digits say seven four nine said.wav          puts recordings of that speaker together
+//   digits say 7 4 9 said.wav                    puts recordings of such speakers together
 //   digits listen --model digits said.wav        prints the words of a recording as they come
 //
 // Exit status: 0 done, 1 an error (one sentence on standard error), 2 wrong usage, 130 stopped by a signal.
@@ -190,7 +190,7 @@ int main(int argc, char** argv) {
   });
 
   auto* s = app.add_subcommand("say", "put recordings of the test split together: words, then the file to write");
-  s->add_option("words", o.said, "words, then a .wav or .flac file")->required()->expected(2, -1);
+  s->add_option("words", o.said, "words or their labels, then a .wav or .flac file")->required()->expected(2, -1);
   s->add_option("--data", o.train.data)->capture_default_str();
   s->callback([&] { status = say(o); });
 

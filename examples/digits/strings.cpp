@@ -131,13 +131,16 @@ std::vector<Spoken> plain_strings(const std::vector<Utterance>& utterances, long
 
 std::vector<Utterance> takes_of(const std::vector<std::string>& words, const std::vector<Utterance>& utterances) {
   std::map<std::string, std::vector<Utterance>> takes;
-  for (const auto& u : utterances) takes[u.transcript].push_back(u);
+  for (const auto& u : utterances) {
+    takes[u.transcript].push_back(u);
+    if (u.label != u.transcript) takes[u.label].push_back(u);
+  }
   std::map<std::string, size_t> used;
   std::vector<Utterance> out;
   for (const auto& word : words) {
     const auto& known = takes[word];
-    if (known.empty()) throw ConfigError("digits: nobody in the test split says '" + word + "'");
-    out.push_back(known[used[word]++ % known.size()]);
+    if (word.empty() || known.empty()) throw ConfigError("digits: nobody in the test split says '" + word + "'");
+    out.push_back(known[used[known.front().transcript]++ % known.size()]);
   }
   return out;
 }

@@ -37,7 +37,7 @@ std::pair<std::vector<float>, std::string> joined(std::span<const phonaut::Utter
 /// Recordings in strings of `words`, by one speaker each, in batches: for measurements.
 std::vector<Spoken> plain_strings(const std::vector<phonaut::Utterance>& utterances, long words, int rate);
 
-/// A recording of each of the words, in their order; other takes where a word comes again. Throws ConfigError for a
-/// word that nobody says.
+/// A recording of each of the words, given as they are transcribed or labelled ("seven" or "7"), in their order; other
+/// takes where a word comes again. Throws ConfigError for a word that nobody says.
 std::vector<phonaut::Utterance> takes_of(const std::vector<std::string>& words,
                                          const std::vector<phonaut::Utterance>& utterances);
