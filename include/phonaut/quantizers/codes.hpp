@@ -115,6 +115,20 @@ Var<B, R> straight_through(const Var<B, R>& x, const Tensor<B, R>& q) {
 
 namespace detail {
 
+/// Keeps a context from recording while it lives: encoders want no gradients of their projections.
+template <class B>
+class Unrecorded {
+ public:
+  explicit Unrecorded(Context<B>& ctx) : ctx_(ctx), before_(ctx.recording()) { ctx.set_recording(false); }
+  Unrecorded(const Unrecorded&) = delete;
+  Unrecorded& operator=(const Unrecorded&) = delete;
+  ~Unrecorded() { ctx_.set_recording(before_); }
+
+ private:
+  Context<B>& ctx_;
+  bool before_;
+};
+
 /// Rows of a padded batch, and the way back: what quantizers do around their work on rows.
 template <class B>
 struct RowsOf {
@@ -143,7 +157,49 @@ struct RowsOf {
                       index ? static_cast<const std::int32_t*>(index.data()) : nullptr, level_codes.size(), level,
                       as_rows(codes.out()));
   }
+  /// Codes of all levels, a row of them for each real frame: (rows · levels).
+  void put_groups(const Tensor<B, 1, std::int32_t>& all, const Codes<B>& codes) const {
+    auto& ctx = batch.context();
+    const long levels = codes.extent(2), count = levels > 0 ? all.size() / levels : 0;
+    const auto one = ctx.template empty_of<std::int32_t, 1>({count});
+    for (long i = 0; i < levels; ++i) {
+      kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(all.data(), {count, levels}), i, one.data());
+      put(one, i, codes);
+    }
+  }
 };
+
+/// Levels first … first + count - 1 of codes, as codes of their own.
+template <class B>
+Codes<B> take_levels(Context<B>& ctx, const Codes<B>& codes, long first, long count) {
+  const Codes<B> part = ctx.template empty_of<std::int32_t, 3>({codes.extent(0), codes.extent(1), count});
+  const long rows = codes.extent(0) * codes.extent(1);
+  const auto one = ctx.template empty_of<std::int32_t, 1>({rows});
+  for (long i = 0; i < count; ++i) {
+    kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), first + i, one.data());
+    kernel::put_level(ctx.backend(), static_cast<const std::int32_t*>(one.data()), nullptr, rows, i,
+                      as_rows(part.out()));
+  }
+  return part;
+}
+/// The levels of all parts, one part behind the other.
+template <class B>
+Codes<B> join_levels(Context<B>& ctx, const std::vector<Codes<B>>& parts) {
+  long levels = 0;
+  for (const Codes<B>& part : parts) levels += part.extent(2);
+  const Codes<B> all =
+      ctx.template empty_of<std::int32_t, 3>({parts.front().extent(0), parts.front().extent(1), levels});
+  const long rows = all.extent(0) * all.extent(1);
+  const auto one = ctx.template empty_of<std::int32_t, 1>({rows});
+  long at = 0;
+  for (const Codes<B>& part : parts)
+    for (long i = 0; i < part.extent(2); ++i) {
+      kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(part.in())), i, one.data());
+      kernel::put_level(ctx.backend(), static_cast<const std::int32_t*>(one.data()), nullptr, rows, at++,
+                        as_rows(all.out()));
+    }
+  return all;
+}
 
 /// Throws ShapeError for codes that are neither `no_code` nor an entry.
 template <class B>

@@ -206,14 +206,7 @@ struct FiniteScalarQuantizer {
   /// Indices (rows · groups) as codes (N, T, groups).
   Codes<B> codes_of(const detail::RowsOf<B>& frames, const Tensor<B, 1, std::int32_t>& index) const {
     const Codes<B> codes = frames.empty_codes(config.groups);
-    auto& ctx = frames.batch.context();
-    const long rows = index.size() / config.groups;
-    const auto one = ctx.template empty_of<std::int32_t, 1>({rows});
-    for (long g = 0; g < config.groups; ++g) {
-      kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(index.data(), {rows, config.groups}), g,
-                         one.data());
-      frames.put(one, g, codes);
-    }
+    frames.put_groups(index, codes);
     return codes;
   }
 };

@@ -3,16 +3,10 @@
 // "SoundStream", 2021; A. Défossez et al., "High Fidelity Neural Audio Compression" (EnCodec), 2022.
 #include <vector>
 
+#include "phonaut/quantizers/level_dropout.hpp"
 #include "phonaut/quantizers/vq.hpp"
 
 namespace phonaut {
-
-/// How many levels a step of training uses, so that one model serves many bitrates.
-enum class LevelDropout {
-  none,
-  per_batch,  ///< n ~ U{1 … levels} for the batch, as in SoundStream
-  per_item    ///< the first ⌊N p⌋ utterances draw n each, the others use all, as in DAC
-};
 
 template <class B>
 struct ResidualQuantizer {
@@ -26,6 +20,7 @@ struct ResidualQuantizer {
     bool residual_through_estimator = false;
     LevelDropout dropout = LevelDropout::none;
     double dropout_probability = 0.5;  ///< share of utterances that LevelDropout::per_item cuts
+    std::uint64_t purpose = 0x7EC0;    ///< tells the draws of these codebooks from those of other quantizers
   } config;
   std::vector<QuantizerLevel<B>> levels;
 
@@ -33,7 +28,7 @@ struct ResidualQuantizer {
   ResidualQuantizer(Context<B>& ctx, Config config_) : config(std::move(config_)) {
     if (config.levels < 1) throw ConfigError(concat("rvq: needs at least one level, got ", config.levels));
     for (long i = 0; i < config.levels; ++i)
-      levels.emplace_back(ctx, config.dims, config.codebook, 0x7EC0 + 256 * static_cast<std::uint64_t>(i + 1));
+      levels.emplace_back(ctx, config.dims, config.codebook, config.purpose + 256 * static_cast<std::uint64_t>(i + 1));
   }
 
   /// Quantizes x (N, T, dims): out = Σ q_i, residual r_{i+1} = r_i - q_i, loss_i = mean (r_i - sg q_i)². In training
@@ -73,14 +68,7 @@ struct ResidualQuantizer {
   /// Throws ShapeError for codes out of range.
   Var<B, 3> decode(Context<B>& ctx, const Codes<B>& codes) const {
     detail::check_codes("rvq", codes, config.levels, config.codebook.entries);
-    auto y = ctx.zeros(Shape<3>{codes.extent(0), codes.extent(1), config.dims});
-    const auto one = ctx.template empty_of<std::int32_t, 1>({codes.extent(0) * codes.extent(1)});
-    for (long i = 0; i < codes.extent(2); ++i) {
-      kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), i, one.data());
-      kernel::look_up(ctx.backend(), levels[static_cast<size_t>(i)].entries().in(),
-                      static_cast<const std::int32_t*>(one.data()), true, as_rows(y.out()));
-    }
-    return ctx.constant(std::move(y));
+    return detail::sum_of_entries(ctx, codes, levels);
   }
   /// Bits for each frame with `depth` levels (0: all); times the frame rate, bits per second.
   double bits(long depth = 0) const {
@@ -89,16 +77,7 @@ struct ResidualQuantizer {
   }
   /// Levels for each utterance of a step of training, by the dropout.
   std::vector<long> draw_depths(Context<B>& ctx, long batch) const {
-    if (config.dropout == LevelDropout::none) return {};
-    std::vector<long> depths(static_cast<size_t>(batch), config.levels);
-    const Draws draws = ctx.random().take(batch + 1);
-    if (config.dropout == LevelDropout::per_batch) {
-      std::fill(depths.begin(), depths.end(), 1 + draws.below(config.levels, 0));
-    } else {
-      const auto cut = static_cast<long>(static_cast<double>(batch) * config.dropout_probability);
-      for (long n = 0; n < cut; ++n) depths[static_cast<size_t>(n)] = 1 + draws.below(config.levels, n + 1);
-    }
-    return depths;
+    return phonaut::draw_depths(ctx, config.dropout, config.dropout_probability, config.levels, batch);
   }
 
   static void visit(auto& self, auto&& f) { f("levels", self.levels); }
