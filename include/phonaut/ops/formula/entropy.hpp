@@ -16,4 +16,31 @@ struct XLogX {
   }
 };
 
+/// Entropy in nats of a bit that is 1 with probability p: -p log p - (1 - p) log(1 - p), 0 at both ends, where the slope
+/// log((1 - p) / p) is held finite.
+struct BitEntropy {
+  static constexpr float smallest = 1e-30f;
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S value(S p) const {
+    const S q = S(1) - p;
+    return -(p * log(max(p, S(smallest))) + q * log(max(q, S(smallest))));
+  }
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S slope(S p) const {
+    return log(max(S(1) - p, S(smallest))) - log(max(p, S(smallest)));
+  }
+};
+
+/// The same for p = sigmoid(x), from x: softplus(x) - x sigmoid(x), exact where p is 0 or 1 in float.
+struct LogitEntropy {
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S value(S x) const {
+    return softplus(x) - x * sigmoid(x);
+  }
+  template <class S>
+  PHONAUT_HD PHONAUT_INLINE S slope(S x) const {
+    return -(x * sigmoid(x) * sigmoid(-x));
+  }
+};
+
 }  // namespace phonaut::formula
