@@ -15,6 +15,7 @@ namespace phonaut {
 struct EmaRule {
   double decay = 0.99;
   double epsilon = 1e-5;
+  bool only_hit = false;  ///< entries without a point in a step keep their averages undecayed (DinoSR)
   /// From counts n_j and sums s_j to entries:
   enum class Smoothing {
     laplace,  ///< s_j / ((n_j + ε) / (Σn + K ε) · Σn): EnCodec, vector-quantize-pytorch
@@ -34,13 +35,14 @@ struct EmaRule {
 
 namespace kernel {
 
-/// n <- g n + (1 - g) count and s <- g s + (1 - g) sum.
+/// n <- g n + (1 - g) count and s <- g s + (1 - g) sum; `only_hit`: where the count is not 0.
 template <class S>
-void ema_follow(const Reference&, double decay, View<const Wide<S>, 1> count, View<const Wide<S>, 2> sum,
+void ema_follow(const Reference&, double decay, bool only_hit, View<const Wide<S>, 1> count, View<const Wide<S>, 2> sum,
                 View<S, 1> running_count, View<S, 2> running_sum) {
   using W = Wide<S>;
   const W keep = W(decay), take = W(1 - decay);
   for (long j = 0; j < count.size(); ++j) {
+    if (only_hit && !(count.data[j] > W(0))) continue;
     running_count.data[j] = S(keep * W(running_count.data[j]) + take * count.data[j]);
     for (long d = 0; d < sum.shape[1]; ++d)
       running_sum.row(j)[d] = S(keep * W(running_sum.row(j)[d]) + take * sum.row(j)[d]);
@@ -165,7 +167,8 @@ struct Codebook {
       const double mean = mean_usage(ctx);
       revive(rule.threshold * mean, rule.revived_usage * mean, false);
     }
-    kernel::ema_follow(ctx.backend(), rule.decay, View<const W, 1>(counts), View<const W, 2>(totals), count, sum);
+    kernel::ema_follow(ctx.backend(), rule.decay, rule.only_hit, View<const W, 1>(counts), View<const W, 2>(totals),
+                       count, sum);
     refresh(ctx, rule);
     if (rule.revival == EmaRule::Revival::after && replacement) {
       revive(rule.threshold, rule.threshold, true);
