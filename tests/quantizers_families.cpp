@@ -1,0 +1,649 @@
+// Laws of the quantizers that are built from others or from none, and the published bugs of their kind as tests.
+#include <set>
+
+#include "phonaut/quantizers/factorised_rvq.hpp"
+#include "phonaut/quantizers/fsq.hpp"
+#include "phonaut/quantizers/global_codes.hpp"
+#include "phonaut/quantizers/gumbel.hpp"
+#include "phonaut/quantizers/lfq.hpp"
+#include "phonaut/quantizers/masked_channel_rvq.hpp"
+#include "phonaut/quantizers/mvq.hpp"
+#include "phonaut/quantizers/mvq_prediction.hpp"
+#include "phonaut/quantizers/online_clusters.hpp"
+#include "phonaut/quantizers/random_projection.hpp"
+#include "phonaut/quantizers/split_rvq.hpp"
+#include "phonaut/quantizers/wasserstein_codes.hpp"
+#include "phonaut/testing/visit_check.hpp"
+#include "quantizers_support.hpp"
+
+using namespace phonaut;
+using phonaut::testing::check_laws;
+using phonaut::testing::frames;
+using phonaut::testing::normal;
+using phonaut::testing::state_of;
+
+namespace {
+
+template <class B>
+GroupedResidualQuantizer<B> grouped(Context<B>& ctx, CodebookOptions book = {.entries = 9}) {
+  return {ctx, {.dims = 4, .groups = 2, .group = {.levels = 3, .codebook = book}}};
+}
+template <class B>
+MaskedChannelQuantizer<B> masked(Context<B>& ctx, CodebookOptions book = {.entries = 9}) {
+  return {ctx, {.dims = 5, .levels = 5, .codebook = book}};
+}
+template <class B>
+SplitResidualQuantizer<B> split(Context<B>& ctx, CodebookOptions book = {.entries = 9}) {
+  return {ctx, {.channels = 5, .dims = 3, .acoustic_levels = 2, .codebook = book}};
+}
+template <class B>
+FactorisedResidualQuantizer<B> factorised(Context<B>& ctx) {
+  return {ctx, {.dims = 4, .levels = 3, .entries = 9, .code_dims = 2}};
+}
+template <class B>
+GumbelQuantizer<B> gumbel(Context<B>& ctx, bool hard = true) {
+  return {ctx, {.channels = 4, .dims = 6, .groups = 2, .entries = 5, .hard = hard}};
+}
+template <class B>
+MultiCodebookQuantizer<B> mvq(Context<B>& ctx, long books = 4, long entries = 8) {
+  return {ctx, {.dims = 6, .books = books, .entries = entries}};
+}
+template <class B>
+OnlineClusters<B> clusters(Context<B>& ctx) {
+  return {ctx, {.dims = 4, .layers = 2, .entries = 6}};
+}
+
+template <class B>
+double squared_error(const Var<B, 3>& a, const Var<B, 3>& b) {
+  return static_cast<double>(item(mse_loss(a, b)));
+}
+
+}  // namespace
+
+TEST_CASE("composed quantizers decode what they encode, frame by frame, padding apart", "[quantizers]") {
+  Context<Cpu> ctx;
+  check_laws(ctx, grouped(ctx), 4, false);
+  check_laws(ctx, masked(ctx), 5, false);
+  check_laws(ctx, split(ctx), 5, false);
+  check_laws(ctx, factorised(ctx), 4, false);
+  check_laws(ctx, gumbel(ctx), 4, false);
+  check_laws(ctx, mvq(ctx), 6, false);
+  // Signs of signs are the same signs.
+  check_laws(ctx, LookupFreeQuantizer<Cpu>(ctx, {.bits = 4}), 4, true);
+  check_laws(ctx, LookupFreeQuantizer<Cpu>(ctx, {.bits = 4, .spherical = true}), 4, true);
+  check_laws(ctx, BinarySphericalQuantizer<Cpu>(ctx, {.bits = 4}), 4, true);
+}
+
+TEST_CASE("visit shows every weight of every quantizer once", "[quantizers]") {
+  using phonaut::testing::visit_problem;
+  CHECK(visit_problem<Reference>([](auto& ctx) { return grouped(ctx); }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) { return masked(ctx); }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) { return split(ctx); }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) { return factorised(ctx); }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) { return gumbel(ctx); }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) { return mvq(ctx); }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) { return clusters(ctx); }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) {
+          return GlobalQuantizer<Reference>(ctx, {.dims = 4, .groups = 2, .codebook = {.entries = 5}});
+        }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) {
+          return RandomProjectionQuantizer<Reference>(ctx, {.features = 3, .dims = 4, .entries = 5});
+        }) == "");
+  CHECK(visit_problem<Reference>([](auto& ctx) {
+          return MultiCodebookPrediction<Reference>(ctx, {.channels = 3, .hidden = 4, .books = 2, .entries = 5});
+        }) == "");
+}
+
+TEST_CASE("composed codebooks follow the data in training and never in inference", "[quantizers]") {
+  const auto check = [](const auto& make, long channels) {
+    Context<Cpu> ctx;
+    const auto quantizer = make(ctx);
+    const auto before = state_of(ctx, quantizer);
+    const auto x = frames(ctx, {2, 6, channels}, 1, {6, 4});
+    quantizer(x);
+    quantizer.encode(x);
+    ctx.set_recording(true);  // recording is not training
+    quantizer(frames(ctx, {2, 6, channels}, 1));
+    ctx.clear();
+    CHECK(state_of(ctx, quantizer) == before);
+    ctx.train();
+    quantizer.encode(frames(ctx, {2, 6, channels}, 1));  // nor is encoding, whatever the mode
+    CHECK(state_of(ctx, quantizer) == before);
+    quantizer(frames(ctx, {2, 6, channels}, 1));
+    ctx.clear();
+    CHECK(state_of(ctx, quantizer) != before);
+  };
+  check([](auto& ctx) { return grouped(ctx); }, 4);
+  check([](auto& ctx) { return masked(ctx); }, 5);
+  check([](auto& ctx) { return split(ctx); }, 5);
+  check([](auto& ctx) { return GlobalQuantizer<Cpu>(ctx, {.dims = 4, .groups = 2, .codebook = {.entries = 5}}); }, 4);
+  Context<Cpu> ctx;
+  const auto online = clusters(ctx);
+  const auto before = state_of(ctx, online);
+  const std::vector targets{frames(ctx, {2, 6, 4}, 1), frames(ctx, {2, 6, 4}, 2)};
+  const auto codes = host_codes(ctx, online(targets));
+  CHECK(state_of(ctx, online) == before);
+  ctx.train();
+  CHECK(host_codes(ctx, online.encode(targets)) == codes);
+  CHECK(state_of(ctx, online) == before);
+  // The codes of a step are those of the clusters from before it moved them.
+  CHECK(host_codes(ctx, online(targets)) == codes);
+  CHECK(state_of(ctx, online) != before);
+}
+
+TEST_CASE("padded frames never touch the statistics of a codebook", "[quantizers]") {
+  // The same frames, once as utterances of 5, 0 and 3 with NaN behind them, once as one utterance of 8.
+  const auto check = [](const auto& make, long channels) {
+    std::map<std::string, std::vector<double>> states[2];
+    for (const bool padded : {false, true}) {
+      Context<Reference64> ctx;
+      const auto quantizer = make(ctx);
+      ctx.train();
+      const auto x = frames(ctx, {3, 5, channels}, 4, {5, 0, 3});
+      quantizer(padded ? x : Sequence<Reference64>{reshape(valid_frames(x), Shape<3>{1, 8, channels}), {}, 50});
+      ctx.clear();
+      states[padded] = state_of(ctx, quantizer);
+    }
+    CHECK(states[0] == states[1]);
+  };
+  check([](auto& ctx) { return grouped(ctx); }, 4);
+  check([](auto& ctx) { return masked(ctx); }, 5);
+  check([](auto& ctx) { return split(ctx); }, 5);
+}
+
+TEST_CASE("ranks that add up their statistics keep all codebooks of the whole batch", "[quantizers]") {
+  // The second pass of each rank adds what both said in the first, call by call.
+  const auto check = [](const auto& make, long channels) {
+    using Said = std::vector<std::vector<double>>;
+    const auto run = [&](long first, long count, const std::function<void(double*, long)>& reduce) {
+      Context<Reference64> ctx;
+      const auto quantizer = make(ctx, CodebookOptions{.entries = 9, .all_reduce = reduce});
+      ctx.train();
+      const auto all = normal(Shape<3>{1, 30, channels}, 11).data;
+      const std::vector<double> own(all.begin() + first * channels, all.begin() + (first + count) * channels);
+      quantizer(Sequence<Reference64>{input(ctx, Shape<3>{1, count, channels}, own), {}, 0});
+      ctx.clear();
+      return state_of(ctx, quantizer);
+    };
+    Said said[2];
+    for (const long rank : {0L, 1L})
+      run(rank * 12, rank == 0 ? 12 : 18, [&](double* values, long n) { said[rank].emplace_back(values, values + n); });
+    const auto whole = run(0, 30, {});
+    for (const long rank : {0L, 1L}) {
+      size_t call = 0;
+      // Deeper levels see the same residuals in both passes: entries change after they were used.
+      const auto ranks = run(rank * 12, rank == 0 ? 12 : 18, [&](double* values, long n) {
+        for (long i = 0; i < n; ++i)
+          values[i] = said[0][call][static_cast<size_t>(i)] + said[1][call][static_cast<size_t>(i)];
+        ++call;
+      });
+      CHECK(call > 1);
+      for (const auto& [name, values] : whole)
+        for (size_t i = 0; i < values.size(); ++i) CHECK(ranks.at(name)[i] == Approx(values[i]).margin(1e-13));
+    }
+  };
+  check([](auto& ctx, const CodebookOptions& book) { return grouped(ctx, book); }, 4);
+  check([](auto& ctx, const CodebookOptions& book) { return masked(ctx, book); }, 5);
+  check([](auto& ctx, const CodebookOptions& book) { return split(ctx, book); }, 5);
+}
+
+TEST_CASE("a grouped quantizer decodes to any depth, and deeper is nearer", "[quantizers]") {
+  Context<Cpu> ctx;
+  const auto quantizer = grouped(ctx, {.entries = 9, .kmeans_iterations = 5});
+  ctx.train();
+  for (int step = 0; step < 3; ++step) {
+    ctx.set_step(step);
+    quantizer(frames(ctx, {2, 30, 4}, 5));
+    ctx.clear();
+  }
+  ctx.infer();
+  const auto x = frames(ctx, {2, 30, 4}, 5);
+  double before = std::numeric_limits<double>::infinity();
+  for (const long depth : {1L, 2L, 3L}) {
+    const auto codes = quantizer.encode(x, depth);
+    CHECK(codes.extent(2) == 2 * depth);
+    const double error = squared_error(x.frames, quantizer.decode(ctx, codes));
+    CHECK(error < before);
+    before = error;
+  }
+  // Codebooks of different groups are initialised from different draws.
+  CHECK(values_of(ctx, quantizer.groups[0].levels[0].entries()) !=
+        values_of(ctx, quantizer.groups[1].levels[0].entries()));
+  CHECK_THROWS_AS(quantizer.decode(ctx, detail::take_levels(ctx, quantizer.encode(x), 0, 3)), ShapeError);
+}
+
+// Decoding needs the entry as it is: at unit length it has lost its size.
+TEST_CASE("a factorised codebook searches by direction and returns the entry as it is", "[quantizers][regression]") {
+  Context<Reference64> ctx;
+  FactorisedResidualQuantizer<Reference64> rvq(ctx, {.dims = 2, .levels = 1, .entries = 2, .code_dims = 2});
+  auto& level = rvq.quantizers[0];
+  for (auto* side : {&level.in_proj, &level.out_proj}) {
+    assign(ctx.backend(), side->weight_v.tensor(), std::vector<double>{1, 0, 0, 1});
+    assign(ctx.backend(), side->weight_g.tensor(), std::vector<double>{1, 1});
+    assign(ctx.backend(), side->bias.tensor(), std::vector<double>{0, 0});
+  }
+  assign(ctx.backend(), level.codebook.weight.tensor(), std::vector<double>{0, 5, 1, 0});
+  const auto y = rvq({input(ctx, Shape<3>{1, 1, 2}, std::vector{0.1, 0.9}), {}, 0});
+  CHECK(host_codes(ctx, y.codes)[0] == 0);  // the same direction, though (1, 0) is nearer
+  CHECK(values_of(y.quantized.frames) == std::vector<double>{0, 5});
+}
+
+TEST_CASE("weight norm divides by the length of each output's weights", "[quantizers][regression]") {
+  Context<Reference64> ctx;
+  WeightNormLinear<Reference64> linear(ctx, {.in = 5, .out = 3});
+  // W starts as v ...
+  const auto v = values_of(ctx, linear.weight_v.tensor()), w = values_of(linear.weight(ctx));
+  for (size_t i = 0; i < v.size(); ++i) CHECK(w[i] == Approx(v[i]));
+  // ... and g alone sets the length of its rows.
+  assign(ctx.backend(), linear.weight_g.tensor(), std::vector<double>{1, 2, 3});
+  const auto scaled = values_of(linear.weight(ctx));
+  for (size_t row = 0; row < 3; ++row) {
+    double square = 0;
+    for (size_t i = 0; i < 5; ++i) square += scaled[row * 5 + i] * scaled[row * 5 + i];
+    CHECK(std::sqrt(square) == Approx(static_cast<double>(row + 1)));
+  }
+}
+
+TEST_CASE("level dropout masks values and losses of an utterance, and the residual goes on", "[quantizers]") {
+  Context<Cpu> ctx;
+  const auto rvq = factorised(ctx);
+  const auto x = frames(ctx, {3, 5, 4}, 4, {5, 4, 0});
+  const auto y = rvq(x, {1, 3, 2});
+  const auto all = host_codes(ctx, rvq.encode(x)), codes = host_codes(ctx, y.codes);
+  const long depths[] = {1, 3, 2}, lengths[] = {5, 4, 0};
+  for (long n = 0; n < 3; ++n)
+    for (long t = 0; t < 5; ++t)
+      for (long q = 0; q < 3; ++q) {
+        const auto at = static_cast<size_t>((n * 5 + t) * 3 + q);
+        CHECK(codes[at] == (q < depths[n] && t < lengths[n] ? all[at] : no_code));
+      }
+  const auto decoded = values_of(rvq.decode(ctx, y.codes)), values = values_of(y.quantized.frames);
+  // Rounding of the products may differ with the number of rows.
+  for (size_t i = 0; i < values.size(); ++i) CHECK(decoded[i] == Approx(values[i]).margin(1e-5));
+  // Losses are means over the two utterances that have frames, each alone with its depth.
+  double want = 0;
+  for (const long n : {0L, 1L}) {
+    const auto alone = packed(slice(slice(x.frames, 0, n, n + 1), 1, 0, lengths[n]));
+    want += 0.5 * static_cast<double>(item(rvq({alone, {}, 0}, {depths[n]}).commitment));
+  }
+  CHECK(static_cast<double>(item(y.commitment)) == Approx(want));
+  CHECK_THROWS_AS(rvq(x, {1, 2}), ShapeError);
+}
+
+TEST_CASE("losses are means over levels in one tradition and sums in the other", "[quantizers][regression]") {
+  double losses[2];
+  for (const bool mean : {false, true}) {
+    Context<Reference64> ctx;
+    const ResidualQuantizer<Reference64> rvq(
+        ctx, {.dims = 4, .levels = 3, .codebook = {.entries = 9}, .mean_of_levels = mean});
+    losses[mean] = item(rvq(frames(ctx, {1, 6, 4}, 2)).loss);
+  }
+  CHECK(losses[0] == Approx(3 * losses[1]));
+}
+
+// Both sides of a split quantizer see the input itself; the acoustic side is no residual of the semantic one.
+TEST_CASE("the acoustic codes of a split quantizer do not depend on the semantic codebook",
+          "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  auto quantizer = split(ctx);
+  const auto x = frames(ctx, {1, 8, 5}, 3);
+  const auto acoustic = [&] { return host_codes(ctx, detail::take_levels(ctx, quantizer.encode(x), 1, 2)); };
+  const auto semantic = [&] { return host_codes(ctx, detail::take_levels(ctx, quantizer.encode(x), 0, 1)); };
+  const auto before = acoustic(), other = semantic();
+  auto& entries = quantizer.semantic.rvq.levels[0].book.embedding.tensor();
+  for (long i = 0; i < entries.size(); ++i) entries.data()[i] = static_cast<float>(i % 7) - 3;
+  CHECK(semantic() != other);
+  CHECK(acoustic() == before);
+}
+
+TEST_CASE("utterances may skip a split quantizer in training", "[quantizers]") {
+  Context<Cpu> ctx;
+  ctx.train();
+  SplitResidualQuantizer<Cpu> quantizer(
+      ctx, {.channels = 5, .dims = 3, .codebook = {.entries = 9}, .skip_probability = 0.5});
+  const auto x = frames(ctx, {40, 2, 5}, 3);
+  const auto in = values_of(x.frames), out = values_of(quantizer(x).quantized.frames);
+  ctx.clear();
+  long same = 0;
+  for (auto from = in.begin(), to = out.begin(); from != in.end(); from += 10, to += 10)
+    same += std::equal(from, from + 10, to);
+  CHECK(same > 8);  // 20 on average, with a deviation of 3.2
+  CHECK(same < 32);
+  ctx.infer();
+  CHECK(values_of(quantizer(frames(ctx, {40, 2, 5}, 3)).quantized.frames) != in);
+}
+
+// The published encoder runs a plain residual chain, though training gave each of the first books its own channels.
+TEST_CASE("a masked-channel quantizer encodes as it was trained", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  const auto quantizer = masked(ctx);
+  const auto x = frames(ctx, {1, 20, 5}, 8);
+  const auto codes = quantizer(x).codes;
+  CHECK(host_codes(ctx, quantizer.encode(x)) == host_codes(ctx, codes));
+  // The first level sees channel 0 alone (5/3 = 1 of 5): other channels do not change its code.
+  auto values = values_of(x.frames);
+  for (size_t i = 0; i < values.size(); ++i)
+    if (i % 5 != 0) values[i] = 100;
+  const auto others = quantizer.encode({input(ctx, x.frames.shape(), values), {}, 0});
+  CHECK(host_codes(ctx, detail::take_levels(ctx, others, 0, 1)) ==
+        host_codes(ctx, detail::take_levels(ctx, codes, 0, 1)));
+  CHECK(host_codes(ctx, detail::take_levels(ctx, others, 1, 1)) !=
+        host_codes(ctx, detail::take_levels(ctx, codes, 1, 1)));
+}
+
+TEST_CASE("values of trained quantizers are exact in training too", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  ctx.train();
+  const auto check = [&](const auto& quantizer, long channels) {
+    const auto y = quantizer(frames(ctx, {1, 20, channels}, 2));
+    CHECK(values_of(y.quantized.frames) == values_of(quantizer.decode(ctx, y.codes)));
+    ctx.clear();
+  };
+  check(grouped(ctx, {.entries = 9, .trained = true}), 4);
+  check(masked(ctx, {.entries = 9, .trained = true}), 5);
+  check(split(ctx, {.entries = 9, .trained = true}), 5);
+  check(gumbel(ctx), 4);
+  check(mvq(ctx), 6);
+  check(LookupFreeQuantizer<Cpu>(ctx, {.bits = 5}), 5);
+  check(BinarySphericalQuantizer<Cpu>(ctx, {.bits = 5}), 5);
+}
+
+TEST_CASE("Gumbel noise is finite and of its distribution, and falls silent in inference", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  const auto noise = to_vector(gumbel_noise(ctx, Shape<1>{100000}, ctx.random().take(100000)));
+  double mean = 0;
+  for (const float v : noise) mean += static_cast<double>(v) / 100000;
+  CHECK(std::all_of(noise.begin(), noise.end(), [](float v) { return std::isfinite(v); }));
+  CHECK(mean == Approx(0.57722).margin(0.02));  // Euler's constant; the deviation of the mean is 0.004
+  const GumbelTemperature temperature;
+  CHECK(temperature.at(0) == 2);
+  CHECK(temperature.at(100000) == Approx(2 * std::exp(100000 * std::log(0.999995))));
+  CHECK(temperature.at(10000000) == 0.5);
+  const auto quantizer = gumbel(ctx);
+  const auto x = frames(ctx, {1, 40, 4}, 5);
+  const auto codes = host_codes(ctx, quantizer.encode(x));
+  CHECK(host_codes(ctx, quantizer(x).codes) == codes);
+  ctx.train();
+  CHECK(host_codes(ctx, quantizer(x).codes) != codes);
+  ctx.clear();
+  CHECK_THROWS_AS(gumbel_choice(ctx.constant(ctx.zeros(Shape<3>{1, 1, 2})), {}, 0, true), ConfigError);
+  CHECK_THROWS_AS(GumbelQuantizer<Cpu>(ctx, {.channels = 4, .dims = 5, .groups = 2}), ConfigError);
+}
+
+TEST_CASE("a soft mixture is no entry, and its gradient reaches all of them", "[quantizers]") {
+  Context<Reference64> ctx;
+  ctx.train();
+  const auto quantizer = gumbel(ctx, false);
+  const auto y = quantizer(frames(ctx, {1, 3, 4}, 5));
+  CHECK(values_of(y.quantized.frames) != values_of(quantizer.decode(ctx, y.codes)));
+  CHECK(item(y.perplexity) > 2);
+  CHECK(item(y.perplexity) <= 10);
+  const auto d = to_vector(ctx.backward(sum(y.quantized.frames))[quantizer.codebook]);
+  for (const double v : d) CHECK(v > 0);
+}
+
+// FSQ counts the first channel as the least significant digit, LFQ and BSQ as the most significant bit.
+TEST_CASE("the order of digits is that of each method", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  const auto x = input(ctx, Shape<3>{1, 1, 3}, std::vector{2.0, -2.0, -2.0});
+  CHECK(host_codes(ctx, LookupFreeQuantizer<Cpu>(ctx, {.bits = 3}).encode({x, {}, 0}))[0] == 4);
+  CHECK(host_codes(ctx, BinarySphericalQuantizer<Cpu>(ctx, {.bits = 3}).encode({x, {}, 0}))[0] == 4);
+  CHECK(host_codes(
+            ctx,
+            FiniteScalarQuantizer<Cpu>(ctx, {.levels = {2, 2, 2}, .bound = FsqBound::tan}).encode({x, {}, 0}))[0] == 1);
+  // Zero goes to minus.
+  const auto zero = ctx.constant(ctx.zeros(Shape<3>{1, 1, 3}));
+  CHECK(host_codes(ctx, LookupFreeQuantizer<Cpu>(ctx, {.bits = 3}).encode({zero, {}, 0}))[0] == 0);
+  CHECK(host_codes(ctx, BinarySphericalQuantizer<Cpu>(ctx, {.bits = 3}).encode({zero, {}, 0}))[0] == 0);
+}
+
+// std::round goes away from zero at one half; published code rounds to even.
+TEST_CASE("finite scalars round one half to even", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  const FsqLevels levels({7, 7, 7, 7}, FsqBound::tan, 1e-3);
+  const auto b = input(ctx, Shape<2>{1, 4}, std::vector{0.5, 1.5, 2.5, -0.5});
+  const auto values = values_of(fsq_round(b, levels).first);
+  const std::vector<float> want{0, 2.f / 3, 2.f / 3, 0};
+  CHECK(values == want);
+}
+
+// The two conventions of the bound disagree on even levels; mixed up, codes of a checkpoint are others.
+TEST_CASE("the tan and atanh bounds of finite scalars are different codes", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  const auto x = frames(ctx, {1, 200, 4}, 3);
+  const auto codes = [&](FsqBound bound) {
+    return host_codes(ctx, FiniteScalarQuantizer<Cpu>(ctx, {.levels = {8, 4, 6, 8}, .bound = bound}).encode(x));
+  };
+  CHECK(codes(FsqBound::tan) != codes(FsqBound::atanh));
+}
+
+// Sums of half or single precision lose points that come late.
+TEST_CASE("sums of a codebook keep their digits", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  const long rows = 300000;
+  const auto x = ctx.full(Shape<2>{rows, 1}, 0.1f);
+  auto code = ctx.empty_of<std::int32_t, 1>({rows});
+  std::fill_n(code.data(), rows, 0);
+  const auto sums = ctx.empty_of<double, 1>({2});
+  kernel::code_sums(ctx.backend(), x.in(), static_cast<const std::int32_t*>(code.data()),
+                    View<double, 1>(sums.data(), {1}), View<double, 2>(sums.data() + 1, {1, 1}));
+  CHECK(sums.data()[0] == rows);
+  CHECK(sums.data()[1] == Approx(rows * static_cast<double>(0.1f)).epsilon(1e-9));
+}
+
+// Updating before the search would let every batch choose its own entries.
+TEST_CASE("a step's codes are those of the codebook from before the step", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  const VectorQuantizer<Cpu> vq(ctx, {.dims = 4, .codebook = {.entries = 9, .rule = {.decay = 0}}});
+  ctx.train();
+  const auto x = frames(ctx, {1, 50, 4}, 6);
+  const auto before = host_codes(ctx, vq.encode(x));
+  const auto codes = host_codes(ctx, vq(x).codes);
+  ctx.clear();
+  CHECK(codes == before);
+  CHECK(host_codes(ctx, vq.encode(frames(ctx, {1, 50, 4}, 6))) != before);  // with no memory at all, entries jump
+}
+
+TEST_CASE("entropies over all codes are those of an enumeration, and of the bits where both are defined",
+          "[quantizers]") {
+  Context<Reference64> ctx;
+  const auto x = input(ctx, Shape<2>{7, 4}, normal(Shape<2>{7, 4}, 3).data);
+  const auto host = values_of(x);
+  const kernel::CornerSoftmax soft{.inverse_temperature = 0.4, .magnitude = 0.5, .clamp = 1e-30};
+  double sample = 0, mean = 0;
+  std::vector<double> average(16, 0.0);
+  for (size_t r = 0; r < 7; ++r) {
+    std::vector<double> p(16);
+    double total = 0;
+    for (size_t code = 0; code < 16; ++code) {
+      double dot = 0;
+      for (size_t k = 0; k < 4; ++k) dot += host[r * 4 + k] * (code >> (3 - k) & 1 ? 0.5 : -0.5);
+      total += p[code] = std::exp(2 * 0.4 * dot);
+    }
+    for (size_t code = 0; code < 16; ++code) {
+      p[code] /= total;
+      average[code] += p[code] / 7;
+      sample -= p[code] * std::log(p[code]) / 7;
+    }
+  }
+  for (const double p : average) mean -= p * std::log(p);
+  const auto got = values_of(corner_entropies(x, soft));
+  CHECK(got[0] == Approx(sample));
+  CHECK(got[1] == Approx(mean));
+  const auto bits = bit_entropies(2 * soft.gain() * x);
+  CHECK(item(bits.sample) == Approx(sample));
+  CHECK(item(bits.mean) >= mean);  // an upper bound: means of products are not products of means
+  CHECK_THROWS_AS(LookupFreeQuantizer<Reference64>(ctx, {.bits = 18}), ConfigError);
+  CHECK_THROWS_AS(BinarySphericalQuantizer<Reference64>(ctx, {.bits = 31}), ConfigError);
+}
+
+TEST_CASE("a random projection is frozen, scale-free and cuts stacks by lengths", "[quantizers]") {
+  Context<Cpu> ctx;
+  const RandomProjectionQuantizer<Cpu> quantizer(ctx, {.features = 3, .dims = 4, .entries = 20, .books = 2});
+  CHECK(parameter_count(quantizer) == 0);
+  const auto x = frames(ctx, {3, 11, 3}, 4, {11, 3, 9});
+  const auto y = quantizer(x);
+  CHECK(y.codes.shape() == Shape<3>{3, 2, 2});
+  CHECK(to_vector(y.quantized.lengths) == std::vector<long>{2, 0, 2});
+  CHECK(y.quantized.rate == 12.5);
+  const auto codes = host_codes(ctx, y.codes);
+  for (size_t i = 0; i < codes.size(); ++i) CHECK((codes[i] == no_code) == (i / 4 == 1));
+  // Alone an utterance has the same labels, and so it has louder or shifted: features are normalised.
+  auto values = values_of(slice(slice(x.frames, 0, 2, 3), 1, 0, 9));
+  for (float& v : values) v = 8 * v + 2;
+  const auto alone = host_codes(ctx, quantizer.encode({input(ctx, Shape<3>{1, 9, 3}, values), {}, 50}));
+  CHECK(alone == std::vector<std::int32_t>(codes.begin() + 8, codes.end()));
+  // Stacks may overlap.
+  const RandomProjectionQuantizer<Cpu> overlapping(ctx, {.features = 3, .stride = 2, .dims = 4, .entries = 20});
+  CHECK(overlapping.encode(x).extent(1) == 4);
+  CHECK(overlapping.targets(3) == 0);
+  const auto none = frames(ctx, {1, 3, 3}, 4);
+  CHECK(quantizer.encode(none).size() == 0);
+  CHECK(overlapping.encode(none).size() == 0);
+  CHECK_THROWS_AS(RandomProjectionQuantizer<Cpu>(ctx, {.features = 3, .stack = 0}), ConfigError);
+}
+
+TEST_CASE("only clusters that were hit lose memory", "[quantizers][regression]") {
+  Context<Cpu> ctx;
+  OnlineClusters<Cpu> online(ctx, {.dims = 2, .layers = 1, .entries = 3});
+  Codebook<Cpu>& book = online.layers[0];
+  assign(ctx.backend(), book.embedding_sum.tensor(), std::vector<float>{0, 0, 10, 0, 0, 10});
+  book.refresh(ctx, online.rule());
+  ctx.train();
+  const auto x = input(ctx, Shape<3>{1, 2, 2}, std::vector{11.0, 0.0, 9.0, 2.0});
+  CHECK(host_codes(ctx, online({Sequence<Cpu>{x, {}, 0}})) == std::vector<std::int32_t>{1, 1});
+  const std::vector<float> counts = to_vector(book.cluster_size.tensor()),
+                           sums = to_vector(book.embedding_sum.tensor());
+  CHECK(counts[0] == 1);
+  CHECK(counts[1] == Approx(0.9 + 0.1 * 2));
+  CHECK(counts[2] == 1);
+  CHECK(sums[2] == Approx(0.9 * 10 + 0.1 * 20));
+  CHECK(sums[5] == 10);
+  CHECK_THROWS_AS(online({}), ShapeError);
+}
+
+TEST_CASE("refinement finds a nearer sum of entries", "[quantizers]") {
+  Context<Cpu> ctx;
+  for (const auto& [books, entries] : {std::pair{1L, 16L}, {2L, 4L}, {4L, 8L}, {8L, 32L}}) {
+    const auto quantizer = mvq(ctx, books, entries);
+    const auto x = frames(ctx, {1, 30, 6}, 4);
+    const double start = squared_error(x.frames, quantizer.decode(ctx, quantizer.encode(x, 0)));
+    const double refined = squared_error(x.frames, quantizer.decode(ctx, quantizer.encode(x, 5)));
+    CHECK(refined < start);
+    if (books == 2) {  // 16 sums in all: the search looks at every one of them
+      double best = 0;
+      const auto host = values_of(x.frames);
+      auto all = ctx.empty_of<std::int32_t, 3>({1, 16, 2});
+      for (std::int32_t i = 0; i < 16; ++i) all.data()[2 * i] = i / 4, all.data()[2 * i + 1] = i % 4;
+      const auto sums = values_of(quantizer.decode(ctx, all));
+      for (size_t t = 0; t < 30; ++t) {
+        double nearest = std::numeric_limits<double>::infinity();
+        for (size_t i = 0; i < 16; ++i) {
+          double square = 0;
+          for (size_t d = 0; d < 6; ++d) {
+            const double apart = static_cast<double>(host[t * 6 + d]) - static_cast<double>(sums[i * 6 + d]);
+            square += apart * apart;
+          }
+          nearest = std::min(nearest, square);
+        }
+        best += nearest / 180;
+      }
+      CHECK(refined == Approx(best));
+    }
+    // Codes fit into bytes and come back from them.
+    const auto codes = host_codes(ctx, quantizer.encode(x));
+    const auto bytes = detail::pack_code_bytes(codes, books, entries);
+    CHECK(detail::unpack_code_bytes(bytes, books, entries) == codes);
+    if (books == 4) CHECK(bytes.size() == 60);  // two codes of 8 in each: 64 <= 256, and four would be 4096
+  }
+  const auto pairs = mvq(ctx, 4, 4);
+  const auto product = pairs.product(ctx);
+  CHECK(product.config.books == 2);
+  CHECK(product.config.entries == 16);
+  const auto x = frames(ctx, {1, 30, 6}, 4);
+  // With all sums of pairs at hand the search can only find better ones.
+  CHECK(squared_error(x.frames, product.decode(ctx, product.encode(x))) <=
+        squared_error(x.frames, pairs.decode(ctx, pairs.encode(x))) * 1.0001);
+  CHECK_THROWS_AS(mvq(ctx, 3), ConfigError);
+  CHECK_THROWS_AS(detail::pack_code_bytes({0}, 1, 512), ShapeError);
+}
+
+TEST_CASE("a prediction of codes leaves out padding and codes that are not there", "[quantizers]") {
+  Context<Cpu> ctx;
+  const MultiCodebookPrediction<Cpu> prediction(ctx, {.channels = 3, .hidden = 4, .books = 2, .entries = 5});
+  const auto x = frames(ctx, {2, 4, 3}, 4, {4, 2});
+  auto codes = ctx.empty_of<std::int32_t, 3>({2, 4, 2});
+  for (long i = 0; i < 16; ++i) codes.data()[i] = static_cast<std::int32_t>(i < 12 ? i % 5 : no_code);
+  const double both = static_cast<double>(item(prediction(x, codes)));
+  double apart = 0;
+  for (const long n : {0L, 1L}) {
+    const long length = x.length(n);
+    const auto alone = packed(slice(slice(x.frames, 0, n, n + 1), 1, 0, length));
+    auto own = ctx.empty_of<std::int32_t, 3>({1, length, 2});
+    std::copy_n(codes.data() + n * 8, length * 2, own.data());
+    apart += static_cast<double>(item(prediction({alone, {}, 0}, own)));
+  }
+  CHECK(both == Approx(apart));
+  codes.data()[0] = codes.data()[1] = no_code;
+  CHECK(static_cast<double>(item(prediction(x, codes))) < both);
+  codes.data()[0] = 5;
+  CHECK_THROWS_AS(prediction(x, codes), ShapeError);
+  CHECK_THROWS_AS(MultiCodebookPrediction<Cpu>(ctx, {.channels = 3, .books = 1}), ConfigError);
+}
+
+TEST_CASE("Wasserstein's distance to a codebook is that of an assignment, and pulls idle entries", "[quantizers]") {
+  Context<Reference64> ctx;
+  ctx.set_recording(true);
+  // Two points, two entries, equal weights: the best assignment costs (1 + 4) / 2, though -1 is as near to 1 as 3 is.
+  // The smoothed distance is larger by ε log 2, the information in a choice of one of two. The plan comes near to
+  // that assignment as 1 / iterations.
+  const auto z = ctx.variable(input(ctx, Shape<2>{2, 1}, std::vector{0.0, 1.0}).tensor());
+  const auto c = ctx.variable(input(ctx, Shape<2>{2, 1}, std::vector{-1.0, 3.0}).tensor());
+  const auto loss = wasserstein_codes<Reference64>(z, c, {}, {.smoothing = 0.05, .iterations = 500});
+  CHECK(item(loss) == Approx(2.5 + 0.05 * std::log(2)).margin(1e-3));
+  const auto gradients = ctx.backward(loss);
+  const auto dz = to_vector(gradients[z]), dc = to_vector(gradients[c]);
+  CHECK(dz[0] == Approx(1).margin(0.01));
+  CHECK(dz[1] == Approx(-2).margin(0.01));
+  CHECK(dc[0] == Approx(-1).margin(0.01));  // towards 0
+  CHECK(dc[1] == Approx(2).margin(0.01));   // towards 1
+  CHECK(item(wasserstein_codes<Reference64>(ctx.constant(ctx.zeros(Shape<2>{0, 1})), c)) == 0);
+  CHECK_THROWS_AS(wasserstein_codes<Reference64>(z, c, {}, {.smoothing = 0}), ConfigError);
+}
+
+TEST_CASE("global codes are one per utterance, whatever its padding, and come back to every frame", "[quantizers]") {
+  Context<Reference64> ctx;
+  const GlobalQuantizer<Reference64> quantizer(ctx, {.dims = 4, .groups = 2, .codebook = {.entries = 5}});
+  ctx.set_recording(true);
+  const auto x = frames(ctx, {3, 5, 4}, 4, {5, 0, 3});
+  const auto y = quantizer(x);
+  CHECK(y.codes.shape() == Shape<3>{3, 1, 2});
+  const auto codes = host_codes(ctx, y.codes);
+  for (size_t i = 0; i < 6; ++i) CHECK((codes[i] == no_code) == (i / 2 == 1));
+  CHECK(codes == host_codes(ctx, quantizer.encode(x)));
+  CHECK(values_of(quantizer.decode(ctx, y.codes)) == values_of(y.quantized.frames));
+  const auto alone = packed(slice(slice(x.frames, 0, 2, 3), 1, 0, 3));
+  CHECK(host_codes(ctx, quantizer.encode({alone, {}, 0})) == std::vector<std::int32_t>(codes.begin() + 4, codes.end()));
+  // The gradient of every frame comes to the one vector, and through it to the mean.
+  const auto local = Sequence<Reference64>{ctx.constant(ctx.zeros(Shape<3>{3, 5, 4})), x.lengths, 50};
+  const auto everywhere = add_to_frames(local, y.quantized.frames);
+  const auto values = values_of(everywhere.frames), one = values_of(y.quantized.frames);
+  for (size_t i = 0; i < 60; ++i) {
+    const size_t n = i / 20, t = i % 20 / 4;
+    CHECK(values[i] == (static_cast<long>(t) < x.length(static_cast<long>(n)) ? one[n * 4 + i % 4] : 0));
+  }
+  const auto dx = to_vector(ctx.backward(sum(everywhere.frames))[x.frames]);
+  for (size_t i = 0; i < 60; ++i)
+    CHECK(dx[i] == Approx(static_cast<long>(i % 20 / 4) < x.length(static_cast<long>(i / 20)) ? 1 : 0).margin(1e-14));
+}
+
+TEST_CASE("quantizers that cannot be built say why", "[quantizers]") {
+  Context<Cpu> ctx;
+  CHECK_THROWS_AS(GroupedResidualQuantizer<Cpu>(ctx, {.dims = 5, .groups = 2}), ConfigError);
+  CHECK_THROWS_AS(MaskedChannelQuantizer<Cpu>(ctx, {.dims = 2}), ConfigError);
+  CHECK_THROWS_AS(MaskedChannelQuantizer<Cpu>(ctx, {.dims = 9, .levels = 2}), ConfigError);
+  CHECK_THROWS_AS(SplitResidualQuantizer<Cpu>(ctx, {.channels = 4, .dims = 2, .acoustic_levels = 0}), ConfigError);
+  CHECK_THROWS_AS(FactorisedResidualQuantizer<Cpu>(ctx, {.dims = 4, .levels = 0}), ConfigError);
+  CHECK_THROWS_AS(LookupFreeQuantizer<Cpu>(ctx, {.bits = 0}), ConfigError);
+  CHECK_THROWS_AS(OnlineClusters<Cpu>(ctx, {.dims = 4, .layers = 0}), ConfigError);
+}
