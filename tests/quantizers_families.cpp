@@ -522,39 +522,58 @@ TEST_CASE("only clusters that were hit lose memory", "[quantizers][regression]")
   CHECK_THROWS_AS(online({}), ShapeError);
 }
 
-TEST_CASE("refinement finds a nearer sum of entries", "[quantizers]") {
+TEST_CASE("the joint search finds the nearest sum of entries of two books, and of any that are orthogonal",
+          "[quantizers]") {
   Context<Cpu> ctx;
-  for (const auto& [books, entries] : {std::pair{1L, 16L}, {2L, 4L}, {4L, 8L}, {8L, 32L}}) {
+  // One or two books of few entries: the search looks at every sum.
+  for (const auto& [books, entries] : {std::pair{1L, 16L}, {2L, 4L}}) {
     const auto quantizer = mvq(ctx, books, entries);
     const auto x = frames(ctx, {1, 30, 6}, 4);
-    const double start = squared_error(x.frames, quantizer.decode(ctx, quantizer.encode(x, 0)));
-    const double refined = squared_error(x.frames, quantizer.decode(ctx, quantizer.encode(x, 5)));
-    CHECK(refined < start);
-    if (books == 2) {  // 16 sums in all: the search looks at every one of them
-      double best = 0;
-      const auto host = values_of(x.frames);
-      auto all = ctx.empty_of<std::int32_t, 3>({1, 16, 2});
-      for (std::int32_t i = 0; i < 16; ++i) all.data()[2 * i] = i / 4, all.data()[2 * i + 1] = i % 4;
-      const auto sums = values_of(quantizer.decode(ctx, all));
-      for (size_t t = 0; t < 30; ++t) {
-        double nearest = std::numeric_limits<double>::infinity();
-        for (size_t i = 0; i < 16; ++i) {
-          double square = 0;
-          for (size_t d = 0; d < 6; ++d) {
-            const double apart = static_cast<double>(host[t * 6 + d]) - static_cast<double>(sums[i * 6 + d]);
-            square += apart * apart;
-          }
-          nearest = std::min(nearest, square);
-        }
-        best += nearest / 180;
+    auto all = ctx.empty_of<std::int32_t, 3>({1, 16, books});
+    for (std::int32_t i = 0; i < 16; ++i)
+      for (long b = 0, rest = i; b < books; ++b, rest /= entries)
+        all.data()[i * books + b] = static_cast<std::int32_t>(rest % entries);
+    const auto host = values_of(x.frames), sums = values_of(quantizer.decode(ctx, all));
+    double best = 0;
+    for (size_t t = 0; t < 30; ++t) {
+      double nearest = std::numeric_limits<double>::infinity();
+      for (size_t i = 0; i < 16; ++i) {
+        double square = 0;
+        for (size_t d = 0; d < 6; ++d)
+          square += std::pow(static_cast<double>(host[t * 6 + d]) - static_cast<double>(sums[i * 6 + d]), 2);
+        nearest = std::min(nearest, square);
       }
-      CHECK(refined == Approx(best));
+      best += nearest / 180;
     }
-    // Codes fit into bytes and come back from them.
-    const auto codes = host_codes(ctx, quantizer.encode(x));
+    CHECK(squared_error(x.frames, quantizer.decode(ctx, quantizer.encode(x, 0))) > best);
+    CHECK(squared_error(x.frames, quantizer.decode(ctx, quantizer.encode(x, 1))) == Approx(best));
+  }
+  // Eight books with a dimension each: the nearest entry of each book, whatever the others are.
+  MultiCodebookQuantizer<Cpu> apart(ctx, {.dims = 8, .books = 8, .entries = 32});
+  const auto entries = normal(Shape<2>{8, 32}, 5).data;
+  std::vector<float> centers(8 * 32 * 8, 0.f);
+  for (size_t i = 0; i < 256; ++i) centers[i * 8 + i / 32] = static_cast<float>(entries[i]);
+  assign(ctx.backend(), apart.centers.tensor(), centers);
+  const auto x = frames(ctx, {1, 30, 8}, 4);
+  const auto host = values_of(x.frames);
+  const auto codes = host_codes(ctx, apart.encode(x, 1));
+  for (size_t i = 0; i < 240; ++i) {
+    const auto distance = [&](size_t k) { return std::fabs(entries[i % 8 * 32 + k] - static_cast<double>(host[i])); };
+    for (size_t k = 0; k < 32; ++k) CHECK(distance(static_cast<size_t>(codes[i])) <= distance(k) + 1e-6);
+  }
+}
+
+TEST_CASE("codes of several books fit into bytes, and books are joined in pairs without loss", "[quantizers]") {
+  Context<Cpu> ctx;
+  for (const auto& [books, entries] : {std::pair{1L, 16L}, {2L, 4L}, {4L, 8L}, {8L, 2L}, {4L, 256L}}) {
+    std::vector<std::int32_t> codes;
+    for (long i = 0; i < 15 * books; ++i) codes.push_back(static_cast<std::int32_t>(i * 7 % entries));
     const auto bytes = detail::pack_code_bytes(codes, books, entries);
     CHECK(detail::unpack_code_bytes(bytes, books, entries) == codes);
-    if (books == 4) CHECK(bytes.size() == 60);  // two codes of 8 in each: 64 <= 256, and four would be 4096
+    if (entries == 8) {  // 64 <= 256, and 64² is more
+      CHECK(bytes.size() == 30);
+      CHECK(bytes[0] == codes[0] + 8 * codes[1]);
+    }
   }
   const auto pairs = mvq(ctx, 4, 4);
   const auto product = pairs.product(ctx);

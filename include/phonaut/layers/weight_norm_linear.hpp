@@ -2,14 +2,12 @@
 // The affine map whose rows have a direction and a length of their own. T. Salimans and D. Kingma, "Weight
 // Normalization", 2016.
 #include "phonaut/core/param.hpp"
-#include "phonaut/ops/broadcast.hpp"
 #include "phonaut/ops/linear.hpp"
-#include "phonaut/ops/unit_rows.hpp"
+#include "phonaut/ops/weight_norm.hpp"
 
 namespace phonaut {
 
-/// y = x Wᵀ + b over the innermost axis, with row c of W = g_c v_c / |v_c|: a convolution of one tap with weight norm
-/// over all but its output channels.
+/// y = x Wᵀ + b over the innermost axis, with row c of W = g_c v_c / |v_c|: a convolution of one tap with weight norm.
 template <class B>
 struct WeightNormLinear {
   struct Config {
@@ -23,23 +21,13 @@ struct WeightNormLinear {
   WeightNormLinear(Context<B>& ctx, const Config& c) {
     if (c.in < 1 || c.out < 1)
       throw ConfigError(concat("weight_norm_linear: a map from ", c.in, " to ", c.out, " channels cannot be built"));
-    using S = typename B::Scalar;
     weight_v = make_param(ctx, Shape<2>{c.out, c.in}, Init::fan_in(c.in));
-    weight_g = make_param(ctx, Shape<1>{c.out}, Init::constant(1));
+    weight_g = gains_of(ctx, weight_v);
     bias = make_param(ctx, Shape<1>{c.out}, Init::fan_in(c.in));
-    const auto v = values_of(ctx, weight_v.tensor());
-    std::vector<S> lengths(static_cast<size_t>(c.out), S(0));
-    for (size_t i = 0; i < v.size(); ++i) lengths[i / static_cast<size_t>(c.in)] += v[i] * v[i];
-    using math::sqrt;
-    for (S& length : lengths) length = sqrt(length);
-    assign(ctx.backend(), weight_g.tensor(), lengths);
   }
 
   /// W (out, in). A row of zeros, whose direction is undefined, stays zero.
-  Var<B, 2> weight(Context<B>& ctx) const {
-    const Var<B, 2> directions = unit_rows(ctx.lift(weight_v), 1e-20);
-    return permute(scale_channels(permute(directions, {1, 0}), weight_g), {1, 0});
-  }
+  Var<B, 2> weight(Context<B>& ctx) const { return normed_weight(ctx, weight_v, weight_g); }
   template <size_t R>
   Var<B, R> operator()(const Var<B, R>& x) const {
     return linear(x, weight(x.context()), bias);

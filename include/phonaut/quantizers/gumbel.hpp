@@ -171,7 +171,7 @@ struct GumbelQuantizer {
     for (long g = 0; g < config.groups; ++g) {
       kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), g, one.data());
       View<typename B::Scalar, 2> part = as_rows(y.out());
-      part.data += g * each;
+      detail::advance(part, 1, g * each);
       part.shape[1] = each;
       const View<const typename B::Scalar, 2> table(codebook.in().data + g * config.entries * each,
                                                     {config.entries, each});

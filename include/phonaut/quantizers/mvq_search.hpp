@@ -20,7 +20,8 @@ struct MvqProducts {
 /// Refines the codes of one point. Each book in turn offers its best entries, as many as `cut`, with the others left as
 /// they are; offers of neighbouring books are joined in pairs and cut again, until one is left for all books together.
 /// Changing book i from o to c moves the sum by δ = c - o and the squared error e² by 2 <e, δ> + |δ|²; for two changes
-/// that adds up, but for 2 <δ, δ'>.
+/// that adds up, but for 2 <δ, δ'>. A round may end with a larger error where books are far from orthogonal: what a cut
+/// leaves out is judged with the other books as they were.
 template <class T>
 class MvqSearch {
  public:

@@ -91,7 +91,7 @@ struct RandomProjectionQuantizer {
     for (long b = 0; b < config.books; ++b) {
       kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), b, one.data());
       auto part = as_rows(y.out());
-      part.data += b * config.dims;
+      detail::advance(part, 1, b * config.dims);
       part.shape[1] = config.dims;
       kernel::look_up(ctx.backend(), unit_rows(book(ctx, codebook, b), 1e-12).in(),
                       static_cast<const std::int32_t*>(one.data()), false, part);
