@@ -88,7 +88,7 @@ TEST_CASE("delayed codes come back", "[units]") {
     CHECK(std::equal(cut.codes.begin(), cut.codes.end(), delayed.codes.begin()));
   }
   CHECK_THROWS_AS(delay_codes(List{1, 2}, delays, 0), ShapeError);
-  CHECK_THROWS_AS(delay_codes(List{1, 2}, List{0, 2}, 0), ConfigError);
+  CHECK_THROWS_AS(delay_codes(List{1, 2}, List{0, -1}, 0), ConfigError);
   CHECK_THROWS_AS(delay_codes(List{1, 2}, List{}, 0), ConfigError);
   CHECK_THROWS_AS(undelay_codes(List{1, 2, 3}, delays, 1), ShapeError);
 }

@@ -23,10 +23,7 @@ long frames_of(const char* what, std::span<const long> codes, std::span<const lo
 DelayedCodes delay_codes(std::span<const long> codes, std::span<const long> delays, long pad, DelayEnd end) {
   const long time = frames_of("delay_codes", codes, delays), books = static_cast<long>(delays.size());
   const long latest = *std::max_element(delays.begin(), delays.end());
-  if (end == DelayEnd::grow && latest > books - 1)
-    throw ConfigError(concat("delay_codes: a delay of ", latest, " frames does not fit into the ", books - 1,
-                             " frames that ", books, " books are given"));
-  DelayedCodes out{end == DelayEnd::grow && time > 0 ? time + books - 1 : time, {}};
+  DelayedCodes out{end == DelayEnd::grow && time > 0 ? time + latest : time, {}};
   for (long t = 0; t < out.frames; ++t)
     for (long k = 0; k < books; ++k) {
       const long from = t - delays[static_cast<size_t>(k)];

@@ -1,4 +1,6 @@
 // Handlers of tools for sequences of units.
+#include <numeric>
+
 #include "phonaut/units/bpe.hpp"
 #include "phonaut/units/delay.hpp"
 #include "phonaut/units/runs.hpp"
@@ -51,7 +53,10 @@ const Register delay_op("quantizer.delay_pattern", [](auto& g) {
     const std::span<const long> one(codes.data() + n * shape[1] * shape[2], static_cast<size_t>(shape[1] * shape[2]));
     const auto frames = turned(one, shape[1], shape[2]);
     append(flat, frames);
-    const auto longer = delay_codes(frames, delays, pad), shorter = delay_codes(frames, delays, pad, DelayEnd::cut);
+    // Those that grow are MusicGen's, a frame later for each book; the delays of the file belong to the others.
+    std::vector<long> by_book(static_cast<size_t>(shape[1]));
+    std::iota(by_book.begin(), by_book.end(), 0L);
+    const auto longer = delay_codes(frames, by_book, pad), shorter = delay_codes(frames, delays, pad, DelayEnd::cut);
     append(grown, turned(longer.codes, longer.frames, shape[1]));
     append(cut, turned(shorter.codes, shorter.frames, shape[1]));
   }

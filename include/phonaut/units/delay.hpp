@@ -14,13 +14,12 @@ struct DelayedCodes {
 };
 
 enum class DelayEnd {
-  grow,  ///< T + books - 1 frames, so that nothing is lost with delays below the number of books (MusicGen)
+  grow,  ///< as many frames more as the latest book needs (MusicGen, whose book k is k frames late)
   cut    ///< T frames: what would come later is dropped (Moshi)
 };
 
 /// Book k of codes (T, books) moved back by delays[k] frames; `pad` where it has none. Throws ShapeError if the codes
-/// are not whole frames of as many books as delays, ConfigError for no delays, a negative one, or one that `grow` has
-/// no room for.
+/// are not whole frames of as many books as delays, ConfigError for no delays or a negative one.
 DelayedCodes delay_codes(std::span<const long> codes, std::span<const long> delays, long pad,
                          DelayEnd end = DelayEnd::grow);
 /// The opposite: the first `frames` frames of every book, from codes that were delayed. Throws as `delay_codes`, and
