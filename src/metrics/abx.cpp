@@ -1,0 +1,131 @@
+#include "phonaut/metrics/abx.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <numbers>
+#include <tuple>
+
+#include "phonaut/core/error.hpp"
+
+namespace phonaut {
+
+namespace {
+
+void check_whole(const char* what, std::span<const float> frames, long dim) {
+  if (dim < 1 || frames.size() % static_cast<size_t>(dim) != 0)
+    throw ShapeError(concat(what, ": ", frames.size(), " numbers are no whole frames of ", dim));
+}
+/// A mean that is filled one by one.
+struct Mean {
+  double sum = 0;
+  long count = 0;
+  void add(double x) { sum += x, ++count; }
+  double value() const { return sum / static_cast<double>(count); }
+};
+
+}  // namespace
+
+std::vector<double> angular_distances(std::span<const float> a, std::span<const float> b, long dim) {
+  check_whole("angular_distances", a, dim);
+  check_whole("angular_distances", b, dim);
+  const auto norms = [dim](std::span<const float> x) {
+    std::vector<double> out;
+    for (size_t at = 0; at < x.size(); at += static_cast<size_t>(dim)) {
+      double square = 0;
+      for (size_t c = 0; c < static_cast<size_t>(dim); ++c)
+        square += static_cast<double>(x[at + c]) * static_cast<double>(x[at + c]);
+      out.push_back(std::sqrt(square));
+    }
+    return out;
+  };
+  const auto of_a = norms(a), of_b = norms(b);
+  std::vector<double> out;
+  out.reserve(of_a.size() * of_b.size());
+  for (size_t i = 0; i < of_a.size(); ++i)
+    for (size_t j = 0; j < of_b.size(); ++j) {
+      double product = 0;
+      for (size_t c = 0; c < static_cast<size_t>(dim); ++c)
+        product += static_cast<double>(a[i * static_cast<size_t>(dim) + c]) *
+                   static_cast<double>(b[j * static_cast<size_t>(dim) + c]);
+      const double norm = of_a[i] * of_b[j];
+      out.push_back(norm > 0 ? std::acos(std::clamp(product / norm, -1.0, 1.0)) / std::numbers::pi : 0.5);
+    }
+  return out;
+}
+
+double aligned_distance(std::span<const double> costs, long rows, long columns) {
+  if (rows < 1 || columns < 1 || static_cast<long>(costs.size()) != rows * columns)
+    throw ShapeError(concat("aligned_distance: ", costs.size(), " costs are no matrix of ", rows, " x ", columns));
+  struct Path {
+    double cost = std::numeric_limits<double>::infinity();
+    long steps = 0;
+  };
+  // Of equally cheap ways the diagonal is taken, then the one that moves on in the rows.
+  std::vector<Path> before(static_cast<size_t>(columns)), now(static_cast<size_t>(columns));
+  for (long i = 0; i < rows; ++i) {
+    for (long j = 0; j < columns; ++j) {
+      const auto at = static_cast<size_t>(j);
+      Path best;
+      if (i == 0 && j == 0) best = {0, 0};
+      if (i > 0 && j > 0) best = before[at - 1];
+      if (i > 0 && before[at].cost < best.cost) best = before[at];
+      if (j > 0 && now[at - 1].cost < best.cost) best = now[at - 1];
+      now[at] = {best.cost + costs[static_cast<size_t>(i * columns + j)], best.steps + 1};
+    }
+    std::swap(before, now);
+  }
+  return before.back().cost / static_cast<double>(before.back().steps);
+}
+
+double sequence_distance(std::span<const float> a, std::span<const float> b, long dim) {
+  const auto costs = angular_distances(a, b, dim);
+  return aligned_distance(costs, static_cast<long>(a.size()) / dim, static_cast<long>(b.size()) / dim);
+}
+
+double abx_error(std::span<const AbxItem> items, long dim, AbxSpeakers speakers) {
+  // Items of a context and speaker, by category.
+  std::map<std::string, std::map<std::string, std::map<std::string, std::vector<size_t>>>> cells;
+  for (size_t i = 0; i < items.size(); ++i) {
+    check_whole("abx_error", items[i].frames, dim);
+    if (items[i].frames.empty()) throw ShapeError(concat("abx_error: item ", i, " has no frames"));
+    cells[items[i].context][items[i].speaker][items[i].category].push_back(i);
+  }
+  std::map<std::pair<size_t, size_t>, double> known;
+  const auto distance = [&](size_t i, size_t j) {
+    const auto [at, is_new] = known.try_emplace(std::minmax(i, j));
+    if (is_new) at->second = sequence_distance(items[i].frames, items[j].frames, dim);
+    return at->second;
+  };
+  std::map<std::pair<std::string, std::string>, Mean> pairs;
+  for (const auto& [context, by_speaker] : cells)
+    for (const auto& [speaker, said] : by_speaker)
+      for (const auto& [other, heard] : by_speaker) {
+        if ((speakers == AbxSpeakers::within) != (speaker == other)) continue;
+        for (const auto& [kind, as] : said) {
+          const auto xs = heard.find(kind);
+          if (xs == heard.end()) continue;
+          for (const auto& [other_kind, bs] : said) {
+            if (kind == other_kind) continue;
+            Mean cell;
+            for (const size_t x : xs->second)
+              for (const size_t a : as) {
+                if (a == x) continue;
+                for (const size_t b : bs) {
+                  const double to_a = distance(a, x), to_b = distance(b, x);
+                  cell.add(to_a < to_b ? 0 : to_a > to_b ? 1 : 0.5);
+                }
+              }
+            if (cell.count > 0) pairs[{kind, other_kind}].add(cell.value());
+          }
+        }
+      }
+  if (pairs.empty())
+    throw StateError(concat("abx_error: no triple of two categories can be formed of ", items.size(), " items"));
+  Mean all;
+  for (const auto& [names, mean] : pairs) all.add(mean.value());
+  return all.value();
+}
+
+}  // namespace phonaut
