@@ -26,7 +26,8 @@ ClusterQuality cluster_quality(std::span<const long> units, std::span<const long
                             " labels; need one of each for at least one frame"));
   std::map<std::pair<long, long>, double> joint;
   Counts of_units, of_labels, best_of_units, best_of_labels;
-  for (size_t i = 0; i < units.size(); ++i) ++joint[{units[i], labels[i]}], ++of_units[units[i]], ++of_labels[labels[i]];
+  for (size_t i = 0; i < units.size(); ++i)
+    ++joint[{units[i], labels[i]}], ++of_units[units[i]], ++of_labels[labels[i]];
   const double all = static_cast<double>(units.size());
   double information = 0;
   for (const auto& [key, n] : joint) {

@@ -30,9 +30,9 @@ enum class AbxSpeakers {
   across   ///< A and B by one speaker, X by another
 };
 
-/// The share of triples in which X, of the kind of A, is nearer to B; a tie counts one half. Means over the triples of a
-/// context, speaker (or pair of speakers) and ordered pair of categories, then over contexts and speakers, then over pairs
-/// of categories. Throws ShapeError if frames are not whole or missing, StateError if no triple can be formed.
+/// The share of triples in which X, of the kind of A, is nearer to B; a tie counts one half. Means over the triples of
+/// a context, speaker (or pair of speakers) and ordered pair of categories, then over contexts and speakers, then over
+/// pairs of categories. Throws ShapeError if frames are not whole or missing, StateError if no triple can be formed.
 double abx_error(std::span<const AbxItem> items, long dim, AbxSpeakers speakers);
 
 }  // namespace phonaut
