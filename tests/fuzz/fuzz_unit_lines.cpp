@@ -1,0 +1,19 @@
+// Any bytes as lines of units: refused, or numbers that a reader may index with.
+#include <cstdint>
+#include <limits>
+
+#include "fuzz.hpp"
+#include "phonaut/io/unit_lines.hpp"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace phonaut;
+  for (const UnitFormat format : {UnitFormat::km, UnitFormat::gslm})
+    fuzz::untrusted([&] {
+      for (const UnitLine& line : parse_units(fuzz::text(data, size), "fuzz", format)) {
+        fuzz::require(line.name.empty() == (format == UnitFormat::km), "lines have names where they must");
+        for (const long unit : line.units)
+          fuzz::require(unit >= 0 && unit <= std::numeric_limits<std::int32_t>::max(), "units are units");
+      }
+    });
+  return 0;
+}
