@@ -1,7 +1,14 @@
 #pragma once
-// Mean and variance normalisation of features: of each utterance, of a sliding window, or with fixed statistics.
+// Mean and variance normalisation of features: of each utterance, of a sliding window, or with statistics of a corpus.
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
 #include "phonaut/core/math.hpp"
+#include "phonaut/core/param.hpp"
 #include "phonaut/core/sequence.hpp"
+#include "phonaut/ops/broadcast.hpp"
+#include "phonaut/ops/mask_frames.hpp"
 #include "phonaut/ops/shape.hpp"
 #include "phonaut/ops/wide.hpp"
 
@@ -185,5 +192,98 @@ Sequence<B> sliding_cmvn(const Sequence<B>& x, const SlidingCmvn& options = {}) 
                              options.min_window));
   return detail::cmvn("sliding_cmvn", x, options);
 }
+
+/// Mean and deviation of each channel over any number of batches. Sums are in double; those of several workers add up.
+struct FeatureStatistics {
+  long frames = 0;
+  std::vector<double> sum, squares;  ///< (C), empty before the first batch
+
+  /// Throws ShapeError for another number of channels than before.
+  template <class B>
+  void add(const Sequence<B>& x) {
+    check_lengths("feature statistics", x);
+    const auto values = values_of(x.frames);
+    const size_t channels = static_cast<size_t>(x.channels());
+    fit(channels);
+    for (long n = 0; n < x.batch(); ++n) {
+      frames += x.length(n);
+      for (long t = 0; t < x.length(n); ++t)
+        for (size_t c = 0; c < channels; ++c) {
+          const double v = static_cast<double>(values[static_cast<size_t>(n * x.time() + t) * channels + c]);
+          sum[c] += v, squares[c] += v * v;
+        }
+    }
+  }
+  void add(const FeatureStatistics& other) {
+    if (other.sum.empty()) return;
+    fit(other.sum.size());
+    frames += other.frames;
+    for (size_t c = 0; c < sum.size(); ++c) sum[c] += other.sum[c], squares[c] += other.squares[c];
+  }
+  /// (C); zeros of no frames.
+  std::vector<double> mean() const {
+    std::vector<double> m = sum;
+    for (double& v : m) v /= static_cast<double>(std::max(1L, frames));
+    return m;
+  }
+  /// sqrt(biased variance), at least `least`.
+  std::vector<double> deviation(double least = 1e-5) const {
+    const std::vector<double> m = mean();
+    std::vector<double> d = squares;
+    for (size_t c = 0; c < d.size(); ++c) {
+      const double variance = d[c] / static_cast<double>(std::max(1L, frames)) - m[c] * m[c];
+      d[c] = std::sqrt(std::max(variance, least * least));
+    }
+    return d;
+  }
+
+ private:
+  void fit(size_t channels) {
+    if (sum.empty()) sum.resize(channels), squares.resize(channels);
+    if (sum.size() != channels)
+      throw ShapeError(
+          concat("feature statistics: frames have ", channels, " channels, but ", sum.size(), " were counted before"));
+  }
+};
+
+/// (x - mean) / deviation with the same numbers for every utterance; frames behind the end are zero. The numbers are
+/// saved with a model, but not trained.
+template <class B>
+struct GlobalCmvn {
+  State<B, 1> mean;   ///< (C)
+  State<B, 1> scale;  ///< (C) 1 / deviation
+
+  /// Mean 0 and deviation 1, until `set` or a checkpoint says otherwise.
+  GlobalCmvn(Context<B>& ctx, long channels)
+      : mean(make_state<typename B::Scalar>(ctx, Shape<1>{channels}, Init::constant(0))),
+        scale(make_state<typename B::Scalar>(ctx, Shape<1>{channels}, Init::constant(1))) {}
+
+  /// Throws ShapeError for another number of channels, ConfigError for a deviation that is not greater than 0.
+  void set(Context<B>& ctx, const std::vector<double>& means, const std::vector<double>& deviations) {
+    using S = typename B::Scalar;
+    if (means.size() != static_cast<size_t>(mean.size()) || deviations.size() != means.size())
+      throw ShapeError(concat("global cmvn: ", means.size(), " means and ", deviations.size(),
+                              " deviations do not fit ", mean.size(), " channels"));
+    std::vector<S> m, s;
+    for (size_t c = 0; c < means.size(); ++c) {
+      if (!(deviations[c] > 0))
+        throw ConfigError(
+            concat("global cmvn: the deviation of channel ", c, " is ", deviations[c], ", but must be greater than 0"));
+      m.push_back(static_cast<S>(means[c]));
+      s.push_back(static_cast<S>(1 / deviations[c]));
+    }
+    assign(ctx.backend(), mean.tensor(), m);
+    assign(ctx.backend(), scale.tensor(), s);
+  }
+  Sequence<B> operator()(const Sequence<B>& x) const {
+    auto& ctx = x.context();
+    const Var<B, 1> shift = -ctx.constant(mean.tensor());
+    return mask_frames(x.with(scale_channels(add_channels(x.frames, shift), ctx.constant(scale.tensor()))));
+  }
+  static void visit(auto& self, auto&& f) {
+    f("mean", self.mean);
+    f("scale", self.scale);
+  }
+};
 
 }  // namespace phonaut
