@@ -16,8 +16,8 @@ struct XLogX {
   }
 };
 
-/// Entropy in nats of a bit that is 1 with probability p: -p log p - (1 - p) log(1 - p), 0 at both ends, where the slope
-/// log((1 - p) / p) is held finite.
+/// Entropy in nats of a bit that is 1 with probability p: -p log p - (1 - p) log(1 - p), 0 at both ends, where the
+/// slope log((1 - p) / p) is held finite.
 struct BitEntropy {
   static constexpr float smallest = 1e-30f;
   template <class S>
