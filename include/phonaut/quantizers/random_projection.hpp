@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "phonaut/core/param.hpp"
 #include "phonaut/frontends/cmvn.hpp"
 #include "phonaut/ops/linear.hpp"
 #include "phonaut/ops/nearest_code.hpp"
