@@ -43,9 +43,10 @@ struct Cqt {
       const auto window = window_values(Window::hann(), n);
       double total = 0;
       for (double w : window) total += w;
+      const long middle = n / 2;
       for (long i = 0; i < n; ++i) {
-        const double angle = -2 * pi * frequency(k) / c.sample_rate * static_cast<double>(i - n / 2);
-        const long at = most / 2 + i - n / 2;
+        const double angle = -2 * pi * frequency(k) / c.sample_rate * static_cast<double>(i - middle);
+        const long at = most / 2 + i - middle;
         const double w = window[static_cast<size_t>(i)] / total;
         rows[static_cast<size_t>(2 * k * most + at)] = w * std::cos(angle);
         rows[static_cast<size_t>((2 * k + 1) * most + at)] = w * std::sin(angle);

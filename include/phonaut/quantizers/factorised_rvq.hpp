@@ -157,7 +157,7 @@ struct FactorisedResidualQuantizer {
       const UtteranceFlags kept = keeps(ctx, depths, i);
       const auto [weights, masked] = row_weights(ctx, x, kept, code);
       frames.put(masked, i, out.codes);
-      const auto add = [&](Var<B, 0>& to, const Var<B, 2>& difference) {
+      const auto add = [&, weights = weights](Var<B, 0>& to, const Var<B, 2>& difference) {
         const Var<B, 0> term = sum(weights * mean_last(map(difference, formula::Square{})));
         to = to ? to + term : term;
       };

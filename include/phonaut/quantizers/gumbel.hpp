@@ -2,6 +2,7 @@
 // Product quantization by a softmax with Gumbel noise: codes are drawn, and all entries of a codebook get a gradient.
 // E. Jang et al., "Categorical Reparameterization with Gumbel-Softmax", 2017; A. Baevski et al., "wav2vec 2.0", 2020.
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "phonaut/layers/linear.hpp"
@@ -27,8 +28,9 @@ void choose_largest(const Reference&, View<const S, 2> x, View<S, 2> onehot, std
   for (long r = 0; r < x.shape[0]; ++r) {
     const S* from = x.row(r);
     long best = 0;
-    for (long v = 1; v < x.shape[1]; ++v)
-      if (from[v] > from[best] || from[best] != from[best]) best = v;
+    S largest = S(-std::numeric_limits<double>::infinity());
+    for (long v = 0; v < x.shape[1]; ++v)
+      if (from[v] > largest) best = v, largest = from[v];
     code[r] = static_cast<std::int32_t>(best);
     if (!onehot) continue;
     for (long v = 0; v < x.shape[1]; ++v) onehot.row(r)[v] = S(v == best ? 1 : 0);
