@@ -33,7 +33,11 @@ void pad_signal_forward(const Reference&, View<const S, 2> x, const long* length
     const long length = lengths ? lengths[n] : x.shape[1];
     const S* const from = x.row(n);
     S* const to = y.row(n);
-    const long end = length > 0 ? std::clamp(left + length + right, 0L, y.shape[1]) : 0;
+    if (length <= 0) {  // x may have no memory
+      std::fill_n(to, y.shape[1], S(0));
+      continue;
+    }
+    const long end = std::clamp(left + length + right, 0L, y.shape[1]);
     for (long p = 0; p < std::min(left, end); ++p) {
       const long s = mirrored(edge, p - left, length);
       to[p] = s < 0 ? S(0) : from[s];
@@ -55,7 +59,11 @@ void pad_signal_backward(const Reference&, View<const S, 2> dy, const long* leng
     const long length = lengths ? lengths[n] : dx.shape[1];
     const S* const from = dy.row(n);
     S* const to = dx.row(n);
-    const long end = length > 0 ? std::clamp(left + length + right, 0L, dy.shape[1]) : 0;
+    if (length <= 0) {
+      if (!dx.add) std::fill_n(to, dx.shape[1], S(0));
+      continue;
+    }
+    const long end = std::clamp(left + length + right, 0L, dy.shape[1]);
     const long skipped = std::max(0L, -left), own = std::max(skipped, std::min(length, end - left));
     if (!dx.add) std::fill(to, to + std::min(skipped, dx.shape[1]), S(0));
     for (long s = skipped; s < own; ++s) to[s] = dx.add ? to[s] + from[left + s] : from[left + s];
