@@ -36,6 +36,7 @@ void check_same_rows(const char* op, const Matrix& x, const Matrix& y) {
 /// An orthonormal basis of the columns' span.
 Matrix basis(const Matrix& x) {
   const Eigen::ColPivHouseholderQR<Matrix> qr(x);
+  if (qr.rank() == 0) return Matrix(x.rows(), 0);
   return qr.householderQ() * Matrix::Identity(x.rows(), qr.rank());
 }
 
