@@ -1,4 +1,7 @@
 // Tools for sequences of units: they lose nothing, and refuse what is no unit.
+#include <algorithm>
+#include <limits>
+#include <map>
 #include <numeric>
 
 #include "catch.hpp"
@@ -6,6 +9,7 @@
 #include "phonaut/core/random.hpp"
 #include "phonaut/units/bpe.hpp"
 #include "phonaut/units/delay.hpp"
+#include "phonaut/units/interleave.hpp"
 #include "phonaut/units/runs.hpp"
 
 using namespace phonaut;
@@ -20,6 +24,33 @@ List some_units(Random& random, long length, long kinds) {
   for (long i = 0; i < length; ++i)
     units.push_back(i > 0 && draws.below(3, 2 * i) == 0 ? units.back() : draws.below(kinds, 2 * i + 1));
   return units;
+}
+
+using Pair = std::pair<long, long>;
+
+List joined(const List& units, const Pair& pair, long token) {
+  List out;
+  for (size_t i = 0; i < units.size(); ++i)
+    if (i + 1 < units.size() && Pair{units[i], units[i + 1]} == pair) out.push_back(token), ++i;
+    else out.push_back(units[i]);
+  return out;
+}
+/// The definition: counts all pairs anew for each merge.
+std::vector<Pair> plainly_trained(std::vector<List> corpus, long units, long merges, long min_count) {
+  std::vector<Pair> found;
+  while (static_cast<long>(found.size()) < merges) {
+    std::map<Pair, long> counts;
+    for (const List& s : corpus)
+      for (size_t i = 1; i < s.size(); ++i) ++counts[{s[i - 1], s[i]}];
+    Pair best;
+    long most = 0;
+    for (const auto& [pair, n] : counts)
+      if (n > most) best = pair, most = n;
+    if (most == 0 || most < min_count) break;
+    for (List& s : corpus) s = joined(s, best, units + static_cast<long>(found.size()));
+    found.push_back(best);
+  }
+  return found;
 }
 
 }  // namespace
@@ -64,6 +95,40 @@ TEST_CASE("pairs are found by count, then by the smallest ids, and rare ones not
   CHECK(UnitBpe(2, {{0, 0}}).encode(List{0, 0, 0}) == List{2, 0});
 }
 
+TEST_CASE("pairs are those of the definition, for runs, loops and noise", "[units]") {
+  Random random{4, 0};
+  for (const long kinds : {1L, 2L, 3L, 6L})
+    for (const long length : {0L, 1L, 2L, 7L, 60L})
+      for (const long min_count : {0L, 2L, 3L}) {
+        CAPTURE(kinds, length, min_count);
+        std::vector<List> corpus;
+        for (int i = 0; i < 5; ++i) corpus.push_back(some_units(random, length, kinds));
+        const auto bpe = UnitBpe::train(corpus, {.units = kinds, .merges = 25, .min_count = min_count});
+        CHECK(bpe.merges() == plainly_trained(corpus, kinds, 25, min_count));
+        for (const List& units : {corpus[0], some_units(random, 80, kinds)}) {
+          List plain = units;
+          for (size_t i = 0; i < bpe.merges().size(); ++i)
+            plain = joined(plain, bpe.merges()[i], kinds + static_cast<long>(i));
+          CHECK(bpe.encode(units) == plain);
+          CHECK(bpe.decode(plain) == units);
+        }
+        // The order of the sequences does not matter.
+        std::reverse(corpus.begin(), corpus.end());
+        CHECK(UnitBpe::train(corpus, {.units = kinds, .merges = 25, .min_count = min_count}).merges() == bpe.merges());
+      }
+}
+
+TEST_CASE("tokens know how many units they stand for", "[units]") {
+  const UnitBpe bpe(3, {{0, 1}, {3, 2}, {4, 4}});
+  for (long token = 0; token < bpe.tokens(); ++token)
+    CHECK(bpe.length(token) == static_cast<long>(bpe.decode(List{token}).size()));
+  CHECK_THROWS_WITH(bpe.length(6), "unit bpe: token 6 at place 0 is outside of 0 … 5");
+  std::vector<Pair> doubling;
+  for (long i = 0; i < 80; ++i) doubling.push_back({i, i});
+  CHECK(UnitBpe(1, doubling).length(62) == 1L << 62);
+  CHECK(UnitBpe(1, doubling).length(80) == std::numeric_limits<long>::max());
+}
+
 TEST_CASE("pairs refuse ids that do not exist", "[units]") {
   const UnitBpe bpe(3, {{0, 1}});
   CHECK_THROWS_WITH(bpe.encode(List{0, 3}), "unit bpe: unit 3 at place 1 is outside of 0 … 2");
@@ -91,4 +156,24 @@ TEST_CASE("delayed codes come back", "[units]") {
   CHECK_THROWS_AS(delay_codes(List{1, 2}, List{0, -1}, 0), ConfigError);
   CHECK_THROWS_AS(delay_codes(List{1, 2}, List{}, 0), ConfigError);
   CHECK_THROWS_AS(undelay_codes(List{1, 2, 3}, delays, 1), ShapeError);
+}
+
+TEST_CASE("interleaved codes keep books apart and come back", "[units]") {
+  const List entries = {10, 4, 7};
+  CHECK(interleave_codes(List{9, 0, 6, 0, 3, 0}, entries) == List{9, 10, 20, 0, 13, 14});
+  Random random{3, 0};
+  for (const long frames : {0L, 1L, 20L}) {
+    List codes;
+    const Draws draws = random.take(3 * frames);
+    for (long i = 0; i < 3 * frames; ++i) codes.push_back(draws.below(entries[static_cast<size_t>(i % 3)], i));
+    CHECK(deinterleave_codes(interleave_codes(codes, entries), entries) == codes);
+  }
+  CHECK_THROWS_WITH(interleave_codes(List{0, 4, 0}, entries),
+                    "interleave_codes: code 4 of frame 0 is none of the 4 entries of book 1");
+  CHECK_THROWS_WITH(deinterleave_codes(List{0, 9, 14}, entries),
+                    "deinterleave_codes: token 9 at place 1 is none of book 1, whose ids are 10 … 13");
+  CHECK_THROWS_AS(interleave_codes(List{0, 0}, entries), ShapeError);
+  CHECK_THROWS_AS(interleave_codes(List{-1, 0, 0}, entries), ShapeError);
+  CHECK_THROWS_AS(interleave_codes(List{}, List{}), ConfigError);
+  CHECK_THROWS_AS(deinterleave_codes(List{0}, List{0}), ConfigError);
 }

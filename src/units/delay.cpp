@@ -35,9 +35,9 @@ DelayedCodes delay_codes(std::span<const long> codes, std::span<const long> dela
 std::vector<long> undelay_codes(std::span<const long> delayed, std::span<const long> delays, long frames) {
   const long time = frames_of("undelay_codes", delayed, delays), books = static_cast<long>(delays.size());
   const long latest = *std::max_element(delays.begin(), delays.end());
-  if (frames < 0 || (frames > 0 && frames + latest > time))
-    throw ShapeError(concat("undelay_codes: ", frames, " frames with a delay of ", latest, " need ", frames + latest,
-                            " frames, but there are ", time));
+  if (frames < 0 || (frames > 0 && frames > time - latest))
+    throw ShapeError(concat("undelay_codes: ", frames, " frames with a delay of ", latest, " are more than ", time,
+                            " delayed frames hold"));
   std::vector<long> codes;
   for (long t = 0; t < frames; ++t)
     for (long k = 0; k < books; ++k)

@@ -31,6 +31,9 @@ class UnitBpe {
   /// The units of tokens. Throws ShapeError for a token that does not exist.
   std::vector<long> decode(std::span<const long> tokens) const;
 
+  /// How many units a token stands for; the greatest `long` where they are more. Throws as `decode`.
+  long length(long token) const;
+
   /// Tokens that there are: units and merges.
   long tokens() const { return units_ + static_cast<long>(merges_.size()); }
   long units() const { return units_; }
@@ -39,6 +42,7 @@ class UnitBpe {
  private:
   long units_ = 0;
   std::vector<std::pair<long, long>> merges_;
+  std::vector<long> lengths_;  // of the merges
   std::map<std::pair<long, long>, long> ranks_;
 };
 
