@@ -49,7 +49,7 @@ TEST_CASE("what is no line of units is named", "[io]") {
   CHECK_THROWS_WITH(parsed("1 2\n3 x\n"),
                     "units.km line 2: `x` is no unit; expected whole numbers from 0 to 2147483647 with single spaces "
                     "between them");
-  for (const char* text : {"1  2", "1 2 ", " 1", "-1", "2147483648", "1.5", "0x1", "1\t2"})
+  for (const char* text : {"1  2", "1 2 ", " 1", "-1", "-0", "2147483648", "1.5", "0x1", "1\t2"})
     CHECK_THROWS_AS(parsed(text), FormatError);
   CHECK_THROWS_WITH(parsed("1 2 3", UnitFormat::gslm), "units.km line 1: `1 2 3` has no name; expected `name|1 2 3`");
   CHECK_THROWS_AS(parsed("|1", UnitFormat::gslm), FormatError);

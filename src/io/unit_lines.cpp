@@ -25,7 +25,7 @@ std::vector<long> numbers_of(std::string_view line, const std::string& where) {
     const std::string_view word = line.substr(at, end - at);
     long unit = 0;
     const auto [rest, error] = std::from_chars(word.data(), word.data() + word.size(), unit);
-    if (error != std::errc() || rest != word.data() + word.size() || unit < 0 || unit > largest ||
+    if (error != std::errc() || rest != word.data() + word.size() || word.front() == '-' || unit > largest ||
         end + 1 == line.size())
       throw FormatError(concat(where, ": ", detail::ticked(word), " is no unit; expected whole numbers from 0 to ",
                                largest, " with single spaces between them"));
