@@ -1,4 +1,5 @@
 // Metrics that compare: what must not change them, what they say of the extremes, and what they refuse.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -70,6 +71,48 @@ TEST_CASE("ABX tells kinds that differ from kinds that do not", "[metrics]") {
   CHECK_THROWS_AS(abx_error(items, 2, AbxSpeakers::within), ShapeError);
 }
 
+TEST_CASE("ABX does not depend on the order of items, nor on that of equally cheap alignments", "[metrics]") {
+  // Sequences of unit vectors, as of units: most alignments are as cheap as others.
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    std::vector<AbxItem> items;
+    const Draws random = Random{seed, 0}.take(400);
+    long at = 0;
+    for (const char* speaker : {"s", "t", "u"})
+      for (const char* kind : {"a", "b", "c"})
+        for (int i = 0; i < 2; ++i) {
+          AbxItem item{{}, kind, "_", speaker};
+          for (long t = 2 + random.below(4, at++); t > 0; --t) {
+            Floats frame(3, 0.0f);
+            frame[static_cast<size_t>(random.below(3, at++))] = 1;
+            item.frames.insert(item.frames.end(), frame.begin(), frame.end());
+          }
+          items.push_back(std::move(item));
+        }
+    const double within = abx_error(items, 3, AbxSpeakers::within), across = abx_error(items, 3, AbxSpeakers::across);
+    // Sums of the same numbers in another order.
+    std::reverse(items.begin(), items.end());
+    CHECK(abx_error(items, 3, AbxSpeakers::within) == Approx(within).epsilon(1e-12));
+    std::rotate(items.begin(), items.begin() + 7, items.end());
+    CHECK(abx_error(items, 3, AbxSpeakers::across) == Approx(across).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("metrics refuse what is no number", "[metrics]") {
+  const float none = std::numeric_limits<float>::quiet_NaN(), endless = std::numeric_limits<float>::infinity();
+  CHECK_THROWS_WITH(sequence_distance(Floats{1, 2, 3, none}, Floats{1, 2}, 2),
+                    "angular_distances: frame 1 has nan at place 1");
+  const std::vector<AbxItem> items = {{{1, 0}, "a", "", "s"}, {{1, 0}, "b", "", "s"}, {{none, 0}, "a", "", "s"}};
+  CHECK_THROWS_AS(abx_error(items, 2, AbxSpeakers::within), NumericalError);
+  CHECK_THROWS_AS(mel_cepstral_distortions(Floats{1, none}, Floats{1, 2}, 2), NumericalError);
+  CHECK_THROWS_AS(aligned_mel_cepstral_distortion(Floats{1, 2}, Floats{1, endless}, 2), NumericalError);
+  const Floats x = {1, 2, 3, 5}, bad = {1, 2, 3, endless};
+  CHECK_THROWS_AS(linear_cka(x, 2, bad, 2), NumericalError);
+  CHECK_THROWS_AS(canonical_correlations(bad, 2, x, 2), NumericalError);
+  CHECK_THROWS_AS(participation_ratio(bad, 2), NumericalError);
+  CHECK_THROWS_AS(alignment(x, bad, 2), NumericalError);
+  CHECK_THROWS_AS(uniformity(bad, 2), NumericalError);
+}
+
 TEST_CASE("the equal error rate of perfect, useless and reversed scores", "[metrics]") {
   const List labels = {1, 1, 0, 0};
   CHECK(equal_error_rate(Floats{4, 3, 2, 1}, labels) == 0);
@@ -87,7 +130,7 @@ TEST_CASE("the equal error rate of perfect, useless and reversed scores", "[metr
   CHECK(equal_error_rate(scores, some) == equal_error_rate(other, some));
   CHECK_THROWS_AS(equal_error_rate(Floats{1}, labels), ShapeError);
   CHECK_THROWS_AS(equal_error_rate(Floats{1, 2}, List{1, 1}), StateError);
-  CHECK_THROWS_AS(equal_error_rate(Floats{1, std::numeric_limits<float>::quiet_NaN()}, List{1, 0}), StateError);
+  CHECK_THROWS_AS(equal_error_rate(Floats{1, std::numeric_limits<float>::quiet_NaN()}, List{1, 0}), NumericalError);
 }
 
 TEST_CASE("mel-cepstral distortion follows a stretched copy", "[metrics]") {

@@ -8,15 +8,12 @@
 #include <tuple>
 
 #include "phonaut/core/error.hpp"
+#include "rows.hpp"
 
 namespace phonaut {
 
 namespace {
 
-void check_whole(const char* what, std::span<const float> frames, long dim) {
-  if (dim < 1 || frames.size() % static_cast<size_t>(dim) != 0)
-    throw ShapeError(concat(what, ": ", frames.size(), " numbers are no whole frames of ", dim));
-}
 /// A mean that is filled one by one.
 struct Mean {
   double sum = 0;
@@ -28,8 +25,8 @@ struct Mean {
 }  // namespace
 
 std::vector<double> angular_distances(std::span<const float> a, std::span<const float> b, long dim) {
-  check_whole("angular_distances", a, dim);
-  check_whole("angular_distances", b, dim);
+  detail::check_rows("angular_distances", a, dim, "frame");
+  detail::check_rows("angular_distances", b, dim, "frame");
   const auto norms = [dim](std::span<const float> x) {
     std::vector<double> out;
     for (size_t at = 0; at < x.size(); at += static_cast<size_t>(dim)) {
@@ -88,18 +85,28 @@ double abx_error(std::span<const AbxItem> items, long dim, AbxSpeakers speakers)
   // Items of a context and speaker, by category.
   std::map<std::string, std::map<std::string, std::map<std::string, std::vector<size_t>>>> cells;
   for (size_t i = 0; i < items.size(); ++i) {
-    check_whole("abx_error", items[i].frames, dim);
+    detail::check_rows("abx_error", items[i].frames, dim, "frame");
     if (items[i].frames.empty()) throw ShapeError(concat("abx_error: item ", i, " has no frames"));
     cells[items[i].context][items[i].speaker][items[i].category].push_back(i);
   }
+  // Of equally cheap alignments that of the rows and that of the columns may differ in steps: X is in the columns
+  // always, so that the order of the items does not matter. Both ways share the angles, which cost most.
   std::map<std::pair<size_t, size_t>, double> known;
-  const auto distance = [&](size_t i, size_t j) {
-    const auto [at, is_new] = known.try_emplace(std::minmax(i, j));
-    if (is_new) at->second = sequence_distance(items[i].frames, items[j].frames, dim);
-    return at->second;
+  const auto distance = [&](size_t i, size_t x) {
+    if (const auto at = known.find({i, x}); at != known.end()) return at->second;
+    const long rows = static_cast<long>(items[i].frames.size()) / dim;
+    const long columns = static_cast<long>(items[x].frames.size()) / dim;
+    const auto costs = angular_distances(items[i].frames, items[x].frames, dim);
+    std::vector<double> turned(costs.size());
+    for (size_t r = 0; r < static_cast<size_t>(rows); ++r)
+      for (size_t c = 0; c < static_cast<size_t>(columns); ++c)
+        turned[c * static_cast<size_t>(rows) + r] = costs[r * static_cast<size_t>(columns) + c];
+    known[{x, i}] = aligned_distance(turned, columns, rows);
+    return known[{i, x}] = aligned_distance(costs, rows, columns);
   };
   std::map<std::pair<std::string, std::string>, Mean> pairs;
-  for (const auto& [context, by_speaker] : cells)
+  for (const auto& [context, by_speaker] : cells) {
+    known.clear();  // no triple reaches over contexts
     for (const auto& [speaker, said] : by_speaker)
       for (const auto& [other, heard] : by_speaker) {
         if ((speakers == AbxSpeakers::within) != (speaker == other)) continue;
@@ -121,6 +128,7 @@ double abx_error(std::span<const AbxItem> items, long dim, AbxSpeakers speakers)
           }
         }
       }
+  }
   if (pairs.empty())
     throw StateError(concat("abx_error: no triple of two categories can be formed of ", items.size(), " items"));
   Mean all;

@@ -4,6 +4,7 @@
 
 #include "phonaut/core/error.hpp"
 #include "phonaut/metrics/abx.hpp"
+#include "rows.hpp"
 
 namespace phonaut {
 
@@ -17,16 +18,14 @@ double distortion(const float* a, const float* b, long dim, const McdOptions& op
   }
   return 10 / std::log(10.0) * std::sqrt(2 * square);
 }
-void check_whole(std::span<const float> x, long dim) {
-  if (dim < 1 || x.size() % static_cast<size_t>(dim) != 0)
-    throw ShapeError(concat("mel_cepstral_distortion: ", x.size(), " numbers are no whole frames of ", dim));
-}
+void check(std::span<const float> x, long dim) { detail::check_rows("mel_cepstral_distortion", x, dim, "frame"); }
 
 }  // namespace
 
 std::vector<double> mel_cepstral_distortions(std::span<const float> a, std::span<const float> b, long dim,
                                              const McdOptions& options) {
-  check_whole(a, dim);
+  check(a, dim);
+  check(b, dim);
   if (a.size() != b.size())
     throw ShapeError(concat("mel_cepstral_distortion: there are ", a.size(), " numbers on one side and ", b.size(),
                             " on the other"));
@@ -38,8 +37,8 @@ std::vector<double> mel_cepstral_distortions(std::span<const float> a, std::span
 
 double aligned_mel_cepstral_distortion(std::span<const float> a, std::span<const float> b, long dim,
                                        const McdOptions& options) {
-  check_whole(a, dim);
-  check_whole(b, dim);
+  check(a, dim);
+  check(b, dim);
   const long rows = static_cast<long>(a.size()) / dim, columns = static_cast<long>(b.size()) / dim;
   std::vector<double> costs;
   costs.reserve(static_cast<size_t>(rows * columns));

@@ -7,6 +7,7 @@
 
 #include "phonaut/core/error.hpp"
 #include "phonaut/metrics/spectrum.hpp"
+#include "rows.hpp"
 
 namespace phonaut {
 
@@ -15,8 +16,7 @@ namespace {
 using Matrix = Eigen::MatrixXd;
 
 Matrix rows_of(const char* op, std::span<const float> rows, long dim) {
-  if (dim < 1 || static_cast<long>(rows.size()) % dim != 0)
-    throw ShapeError(concat(op, ": ", rows.size(), " numbers are no whole rows of ", dim));
+  detail::check_rows(op, rows, dim, "row");
   return Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
              rows.data(), static_cast<long>(rows.size()) / dim, dim)
       .cast<double>();
@@ -73,6 +73,7 @@ CanonicalCorrelations canonical_correlations(std::span<const float> x, long dim_
 }
 
 double participation_ratio(std::span<const float> rows, long dim) {
+  detail::check_rows("participation_ratio", rows, dim, "row");
   double sum = 0, squares = 0;
   for (const double value : covariance_spectrum(rows, dim)) sum += value, squares += value * value;
   return squares > 0 ? sum * sum / squares : 0;

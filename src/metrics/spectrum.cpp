@@ -42,7 +42,7 @@ std::vector<double> covariance_spectrum(std::span<const float> rows, long dim) {
   return eigenvalues(centred.transpose() * centred / static_cast<double>(x.rows() - 1));
 }
 
-double effective_rank(std::span<const float> rows, long dim) {
+double effective_rank(std::span<const float> rows, long dim, double eps) {
   const Matrix x = rows_of("effective_rank", rows, dim);
   if (x.rows() == 0) return 0;
   const Eigen::MatrixXd values = x.cast<double>();
@@ -53,8 +53,8 @@ double effective_rank(std::span<const float> rows, long dim) {
   for (double& s : singular) total += s = std::sqrt(std::max(0.0, s));
   if (total == 0) return 0;
   for (double s : singular) {
-    const double p = s / total + 1e-7;
-    entropy -= p * std::log(p);
+    const double p = s / total + eps;
+    if (p > 0) entropy -= p * std::log(p);  // 0 log 0 = 0
   }
   return std::exp(entropy);
 }

@@ -17,7 +17,7 @@ RocCurve roc_curve(std::span<const float> scores, std::span<const long> labels) 
     throw StateError(concat("roc_curve: needs trials of both kinds, got ", same, " of the same and ", different,
                             " of the different"));
   for (size_t i = 0; i < scores.size(); ++i)
-    if (std::isnan(scores[i])) throw StateError(concat("roc_curve: score ", i, " is no number"));
+    if (std::isnan(scores[i])) throw NumericalError(concat("roc_curve: score ", i, " is no number"));
   std::vector<size_t> order(scores.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return scores[a] > scores[b]; });

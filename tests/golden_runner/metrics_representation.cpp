@@ -25,6 +25,7 @@ void want(const G& g, const std::string& key, const std::string& value) {
 const Register abx_op("loss.metric_abx", [](auto& g) {
   want(g, "distance", "arccos(cosine)/pi");
   want(g, "normalise", "path length");
+  want(g, "ties", "0.5");
   const long dim = g.shape("input.a")[1];
   const auto a = floats(g, "input.a"), b = floats(g, "input.b"), x = floats(g, "input.x");
   g.output("frame_distance_ax", angular_distances(a, x, dim));
@@ -35,6 +36,8 @@ const Register abx_op("loss.metric_abx", [](auto& g) {
 });
 
 const Register eer_op("loss.metric_eer", [](auto& g) {
+  want(g, "decision", "score >= threshold");
+  want(g, "interpolation", "linear between ROC points");
   const auto scores = floats(g, "input.scores");
   const auto labels = g.integers("input.labels");
   const RocCurve curve = roc_curve(scores, labels);
@@ -45,7 +48,7 @@ const Register eer_op("loss.metric_eer", [](auto& g) {
 
 const Register mcd_op("loss.metric_mcd", [](auto& g) {
   const auto frames = mel_cepstral_distortions(floats(g, "input.a"), floats(g, "input.b"), g.shape("input.a")[1],
-                                               {.skip_first = g.config.flag("skip_c0")});
+                                               {.skip_first = g.config.flag("skip_c0", true)});
   double mean = 0;
   for (const double d : frames) mean += d / static_cast<double>(frames.size());
   g.output("per_frame_db", frames);
@@ -62,12 +65,12 @@ const Register representation_op("loss.metric_representation", [](auto& g) {
   g.output("mean_cca", Numbers{correlations.mean});
   g.output("pwcca", Numbers{correlations.weighted});
   g.output("participation_ratio", Numbers{participation_ratio(x, dim_x)});
-  g.output("rankme", Numbers{effective_rank(x, dim_x)});
+  g.output("rankme", Numbers{effective_rank(x, dim_x, g.config.number("rankme_eps", 1e-7))});
   std::vector<float> first;  // columns of x, as many as y has
   for (size_t i = 0; i < x.size(); ++i)
     if (static_cast<long>(i) % dim_x < dim_y) first.push_back(x[i]);
-  g.output("alignment", Numbers{alignment(first, y, dim_y, g.config.number("alignment_power"))});
-  g.output("uniformity", Numbers{uniformity(first, dim_y, g.config.number("uniformity_t"))});
+  g.output("alignment", Numbers{alignment(first, y, dim_y, g.config.number("alignment_power", 2))});
+  g.output("uniformity", Numbers{uniformity(first, dim_y, g.config.number("uniformity_t", 2))});
 });
 
 const Register units_op("loss.metric_units", [](auto& g) {

@@ -8,7 +8,8 @@
 namespace phonaut {
 
 /// Angles between frames a (T, dim) and b (S, dim), divided by π: 0 for the same direction, 1 for the opposite one;
-/// 1/2 where one of them is zero. (T, S). Throws ShapeError if the frames are not whole.
+/// 1/2 where one of them is zero. (T, S). Throws ShapeError if the frames are not whole, NumericalError
+/// if one of their numbers is not finite.
 std::vector<double> angular_distances(std::span<const float> a, std::span<const float> b, long dim);
 
 /// The least mean cost of a path through costs (rows, columns) that aligns both from begin to end, moving on by a frame
@@ -16,7 +17,7 @@ std::vector<double> angular_distances(std::span<const float> a, std::span<const 
 /// without elements or of another size.
 double aligned_distance(std::span<const double> costs, long rows, long columns);
 
-/// The angular distance of aligned sequences.
+/// The angular distance of aligned sequences. Throws as both.
 double sequence_distance(std::span<const float> a, std::span<const float> b, long dim);
 
 /// A sound: what it is, what surrounds it, who says it.
@@ -32,7 +33,8 @@ enum class AbxSpeakers {
 
 /// The share of triples in which X, of the kind of A, is nearer to B; a tie counts one half. Means over the triples of
 /// a context, speaker (or pair of speakers) and ordered pair of categories, then over contexts and speakers, then over
-/// pairs of categories. Throws ShapeError if frames are not whole or missing, StateError if no triple can be formed.
+/// pairs of categories; the order of the items does not matter. Throws ShapeError if frames are not whole or missing,
+/// NumericalError if a number is not finite, StateError if no triple can be formed.
 double abx_error(std::span<const AbxItem> items, long dim, AbxSpeakers speakers);
 
 }  // namespace phonaut

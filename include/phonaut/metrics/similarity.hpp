@@ -1,5 +1,6 @@
 #pragma once
-// How alike two representations of the same things are, whatever their axes.
+// How alike two representations of the same things are, whatever their axes. A number that is not finite is refused by
+// NumericalError everywhere here.
 #include <span>
 #include <vector>
 

@@ -14,8 +14,8 @@ std::vector<double> covariance_spectrum(std::span<const float> rows, long dim);
 
 /// RankMe (Garrido et al., "RankMe: assessing the downstream performance of pretrained self-supervised representations
 /// by their rank", 2023): exp of the entropy of the singular values of the uncentred rows (n, dim), each divided by
-/// their sum, plus 1e-7. Between 1 and dim; 0 of no rows. Throws ShapeError if the rows are not whole.
-double effective_rank(std::span<const float> rows, long dim);
+/// their sum, plus eps. Between 1 and dim; 0 of no rows. Throws ShapeError if the rows are not whole.
+double effective_rank(std::span<const float> rows, long dim, double eps = 1e-7);
 
 /// How far each dimension is from a normal distribution; means over dimensions.
 struct Normality {

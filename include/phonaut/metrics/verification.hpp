@@ -12,7 +12,7 @@ struct RocCurve {
 };
 
 /// Scores, and labels that say which are of the same (nonzero). Equal scores share a threshold. Throws ShapeError for
-/// another number of labels, StateError without trials of both kinds or for a score that is no number.
+/// another number of labels, StateError without trials of both kinds, NumericalError for a score that is no number.
 RocCurve roc_curve(std::span<const float> scores, std::span<const long> labels);
 
 /// The rate at which as many of the different are accepted as of the same are refused, linear between the points of the
