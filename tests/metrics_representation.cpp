@@ -39,6 +39,7 @@ TEST_CASE("effective rank counts directions", "[metrics]") {
   // Orthogonal rows of equal length use all directions alike; the 1e-7 inside the entropy adds a few 1e-7.
   CHECK(effective_rank(std::vector<float>{2, 0, 0, 0, 2, 0, 0, 0, 2}, 3) == Approx(3).epsilon(1e-5));
   CHECK(effective_rank(std::vector<float>{1, 1, 2, 2, -3, -3}, 2) == Approx(1).epsilon(1e-4));
+  CHECK(effective_rank(std::vector<float>{1, 0, 2, 0, -3, 0}, 2, 0) == 1);  // 0 log 0 = 0
   CHECK(effective_rank({}, 4) == 0);
   CHECK(effective_rank(std::vector<float>(8, 0.f), 4) == 0);
 }
