@@ -124,7 +124,7 @@ TEST_CASE("tokens know how many units they stand for", "[units]") {
     CHECK(bpe.length(token) == static_cast<long>(bpe.decode(List{token}).size()));
   CHECK_THROWS_WITH(bpe.length(6), "unit bpe: token 6 at place 0 is outside of 0 … 5");
   std::vector<Pair> doubling;
-  for (long i = 0; i < 80; ++i) doubling.push_back({i, i});
+  for (long i = 0; i < 80; ++i) doubling.emplace_back(i, i);
   CHECK(UnitBpe(1, doubling).length(62) == 1L << 62);
   CHECK(UnitBpe(1, doubling).length(80) == std::numeric_limits<long>::max());
 }
