@@ -76,7 +76,8 @@ void write_units(const std::string& path, std::span<const UnitLine> lines, UnitF
     for (std::size_t i = 0; i < one.units.size(); ++i) {
       if (one.units[i] < 0 || one.units[i] > largest)
         throw FormatError(concat(path, ": unit ", one.units[i], " is outside of 0 … ", largest));
-      line += (i > 0 ? " " : "") + std::to_string(one.units[i]);
+      if (i > 0) line += ' ';
+      line += std::to_string(one.units[i]);
     }
     file.write(line + '\n');
   }

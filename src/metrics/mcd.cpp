@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "phonaut/core/error.hpp"
-#include "phonaut/metrics/abx.hpp"
+#include "phonaut/metrics/time_alignment.hpp"
 #include "rows.hpp"
 
 namespace phonaut {

@@ -5,26 +5,11 @@
 #include <cmath>
 
 #include "phonaut/ops/filter_bank.hpp"
+#include "phonaut/ops/formula/cube_root.hpp"
 #include "phonaut/ops/formula/elementary.hpp"
 #include "phonaut/ops/map.hpp"
 
 namespace phonaut {
-
-namespace formula {
-
-/// x^(1/3) for x > 0, otherwise 0. Its slope at 0 is infinite; 0 is taken there.
-struct CubeRoot {
-  template <class S>
-  PHONAUT_HD PHONAUT_INLINE S value(S x) const {
-    return x > S(0) ? exp(log(x) / S(3)) : S(0);
-  }
-  template <class S>
-  PHONAUT_HD PHONAUT_INLINE S slope(S x) const {
-    return x > S(0) ? value(x) / (S(3) * x) : S(0);
-  }
-};
-
-}  // namespace formula
 
 /// `count` frequencies (Hz) from low to high, equally spaced on the scale of equivalent rectangular bandwidths,
 /// 21.4 log10(1 + 0.00437 f).

@@ -38,8 +38,8 @@ class LossBalancer {
       : parts_(std::move(parts)),
         config_(config),
         inner_(ctx.backend()),
-        norms_(make_state<double>(ctx, Shape<1>{static_cast<long>(parts_.size())}, Init::constant(0))),
-        counts_(make_state<double>(ctx, Shape<1>{1}, Init::constant(0))) {
+        norms_(host_state(static_cast<long>(parts_.size()))),
+        counts_(host_state(1)) {
     if (parts_.empty()) throw ConfigError("loss balancer: there are no losses");
     for (const Part& part : parts_)
       if (!(part.weight > 0))
@@ -96,10 +96,15 @@ class LossBalancer {
   }
 
  private:
+  static State<Reference, 1, double> host_state(long n) {
+    Context<Reference> host;
+    return make_state<double>(host, Shape<1>{n}, Init::constant(0));
+  }
+
   std::vector<Part> parts_;
   Config config_;
   Context<B> inner_;
-  State<B, 1, double> norms_, counts_;
+  State<Reference, 1, double> norms_, counts_;  // on the host, whatever computes
   std::vector<double> values_, norms_now_;
 };
 

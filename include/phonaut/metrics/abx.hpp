@@ -5,17 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "phonaut/metrics/time_alignment.hpp"
+
 namespace phonaut {
 
 /// Angles between frames a (T, dim) and b (S, dim), divided by π: 0 for the same direction, 1 for the opposite one;
 /// 1/2 where one of them is zero. (T, S). Throws ShapeError if the frames are not whole, NumericalError
 /// if one of their numbers is not finite.
 std::vector<double> angular_distances(std::span<const float> a, std::span<const float> b, long dim);
-
-/// The least mean cost of a path through costs (rows, columns) that aligns both from begin to end, moving on by a frame
-/// in one of them or in both: the sum along the cheapest path divided by its steps. Throws ShapeError for a matrix
-/// without elements or of another size.
-double aligned_distance(std::span<const double> costs, long rows, long columns);
 
 /// The angular distance of aligned sequences. Throws as both.
 double sequence_distance(std::span<const float> a, std::span<const float> b, long dim);

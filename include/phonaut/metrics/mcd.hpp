@@ -15,8 +15,8 @@ struct McdOptions {
 std::vector<double> mel_cepstral_distortions(std::span<const float> a, std::span<const float> b, long dim,
                                              const McdOptions& options = {});
 
-/// The mean over the steps of the cheapest alignment (metrics/abx.hpp) of a (T, dim) and b (S, dim), in dB. Throws
-/// ShapeError if frames are not whole or missing, NumericalError if a number is not finite.
+/// The mean over the steps of the cheapest alignment (metrics/time_alignment.hpp) of a (T, dim) and b (S, dim), in dB.
+/// Throws ShapeError if frames are not whole or missing, NumericalError if a number is not finite.
 double aligned_mel_cepstral_distortion(std::span<const float> a, std::span<const float> b, long dim,
                                        const McdOptions& options = {});
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "phonaut/core/unrecorded.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/frames.hpp"
 
@@ -115,20 +116,6 @@ Var<B, R> straight_through(const Var<B, R>& x, const Tensor<B, R>& q) {
 
 namespace detail {
 
-/// Keeps a context from recording while it lives: encoders want no gradients of their projections.
-template <class B>
-class Unrecorded {
- public:
-  explicit Unrecorded(Context<B>& ctx) : ctx_(ctx), before_(ctx.recording()) { ctx.set_recording(false); }
-  Unrecorded(const Unrecorded&) = delete;
-  Unrecorded& operator=(const Unrecorded&) = delete;
-  ~Unrecorded() { ctx_.set_recording(before_); }
-
- private:
-  Context<B>& ctx_;
-  bool before_;
-};
-
 /// Rows of a padded batch, and the way back: what quantizers do around their work on rows.
 template <class B>
 struct RowsOf {
@@ -199,6 +186,44 @@ Codes<B> join_levels(Context<B>& ctx, const std::vector<Codes<B>>& parts) {
                         as_rows(all.out()));
     }
   return all;
+}
+
+/// to += share · term; parts of a quantizer may have no such loss.
+template <class B>
+void add_share(Var<B, 0>& to, const Var<B, 0>& term, double share = 1) {
+  if (!term) return;
+  const Var<B, 0> part = share == 1 ? term : typename B::Scalar(share) * term;
+  to = to ? to + part : part;
+}
+
+/// Rows of tables for each level of codes (N, T, levels), added into y (N, T, D) (or, with `add` false, put there):
+/// those of level i into the columns of into(i), from table(i); `no_code` is 0.
+template <class B, class Table, class Into>
+void look_up_levels(Context<B>& ctx, const Codes<B>& codes, bool add, const Table& table, const Into& into) {
+  const auto one = ctx.template empty_of<std::int32_t, 1>({codes.extent(0) * codes.extent(1)});
+  for (long i = 0; i < codes.extent(2); ++i) {
+    kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), i, one.data());
+    kernel::look_up(ctx.backend(), table(i), static_cast<const std::int32_t*>(one.data()), add, into(i));
+  }
+}
+/// Frames (N, T, D): the sum of the entries of all levels, entry tables (K, D) by table(i).
+template <class B, class Table>
+Var<B, 3> sum_of_entries(Context<B>& ctx, const Codes<B>& codes, long dims, const Table& table) {
+  auto y = ctx.zeros(Shape<3>{codes.extent(0), codes.extent(1), dims});
+  look_up_levels(ctx, codes, true, table, [&](long) { return as_rows(y.out()); });
+  return ctx.constant(std::move(y));
+}
+/// Frames (N, T, levels · D): the entries of all levels side by side.
+template <class B, class Table>
+Var<B, 3> entries_side_by_side(Context<B>& ctx, const Codes<B>& codes, long dims, const Table& table) {
+  auto y = ctx.empty(Shape<3>{codes.extent(0), codes.extent(1), codes.extent(2) * dims});
+  look_up_levels(ctx, codes, false, table, [&](long i) {
+    auto part = as_rows(y.out());
+    advance(part, 1, i * dims);
+    part.shape[1] = dims;
+    return part;
+  });
+  return ctx.constant(std::move(y));
 }
 
 /// Throws ShapeError for codes that are neither `no_code` nor an entry.

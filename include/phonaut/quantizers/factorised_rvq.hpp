@@ -81,19 +81,16 @@ struct FactorisedResidualQuantizer {
   /// The same with a given number of levels for each utterance. Levels beyond it give no code, add nothing to the value
   /// and have no loss of that utterance; the residual goes through all levels.
   FactorisedQuantized<B> operator()(const Sequence<B>& x, const std::vector<long>& depths) const {
-    if (static_cast<long>(depths.size()) != x.batch())
-      throw ShapeError(concat("factorised_rvq: there are ", x.batch(), " utterances but ", depths.size(), " depths"));
+    detail::check_depths("factorised_rvq", depths, x.batch());
     return run(x, depths);
   }
   /// Codes (N, T, depth) of the first `depth` levels (0: all); nothing is recorded.
   Codes<B> encode(const Sequence<B>& x, long depth = 0) const {
     check(x);
-    if (depth < 0 || depth > config.levels)
-      throw ConfigError(concat("factorised_rvq: asked for ", depth, " of ", config.levels, " levels"));
+    const long used = detail::levels_used("factorised_rvq", depth, config.levels);
     auto& ctx = x.context();
-    const detail::Unrecorded<B> unrecorded(ctx);
+    const Unrecorded<B> unrecorded(ctx);
     const detail::RowsOf<B> frames(x.with(ctx.detach(x.frames)));
-    const long used = depth > 0 ? depth : config.levels;
     const Codes<B> codes = frames.empty_codes(used);
     Var<B, 2> residual = frames.rows;
     for (long i = 0; i < used; ++i) {
@@ -157,12 +154,11 @@ struct FactorisedResidualQuantizer {
       const UtteranceFlags kept = keeps(ctx, depths, i);
       const auto [weights, masked] = row_weights(ctx, x, kept, code);
       frames.put(masked, i, out.codes);
-      const auto add = [&, weights = weights](Var<B, 0>& to, const Var<B, 2>& difference) {
-        const Var<B, 0> term = sum(weights * mean_last(map(difference, formula::Square{})));
-        to = to ? to + term : term;
+      const auto distance = [weights = weights](const Var<B, 2>& difference) {
+        return sum(weights * mean_last(map(difference, formula::Square{})));
       };
-      add(out.commitment, latent - ctx.detach(entry));
-      add(out.codebook, entry - ctx.detach(latent));
+      detail::add_share(out.commitment, distance(latent - ctx.detach(entry)));
+      detail::add_share(out.codebook, distance(entry - ctx.detach(latent)));
       const Var<B, 3> part = keep_utterances(frames.back(value).frames, kept);
       total = total ? total + part : part;
       latents.push_back(latent);

@@ -32,7 +32,7 @@ struct GlobalQuantizer {
   Quantized<B> operator()(const Sequence<B>& x) const { return groups(pooled(x)); }
   /// Codes (N, 1, groups) alone; nothing is recorded.
   Codes<B> encode(const Sequence<B>& x) const {
-    const detail::Unrecorded<B> unrecorded(x.context());
+    const Unrecorded<B> unrecorded(x.context());
     return groups.encode(pooled(x));
   }
   /// Means (N, 1, dims) of codes (N, 1, groups); zero for `no_code`. Throws ShapeError for codes out of range.

@@ -38,6 +38,7 @@ struct GroupedResidualQuantizer {
     check(x);
     auto& ctx = x.context();
     const auto depths = ctx.training() ? groups.front().draw_depths(ctx, x.batch()) : std::vector<long>();
+    const double share = 1.0 / static_cast<double>(config.groups);
     Quantized<B> out;
     std::vector<Codes<B>> codes;
     std::vector<Var<B, 3>> parts;
@@ -46,9 +47,9 @@ struct GroupedResidualQuantizer {
       const Quantized<B> y = depths.empty() ? groups[g](part) : groups[g](part, depths);
       codes.push_back(y.codes);
       parts.push_back(y.quantized.frames);
-      add_share(out.loss, y.loss);
-      add_share(out.commitment, y.commitment);
-      add_share(out.codebook, y.codebook);
+      detail::add_share(out.loss, y.loss, share);
+      detail::add_share(out.commitment, y.commitment, share);
+      detail::add_share(out.codebook, y.codebook, share);
     }
     out.codes = detail::join_levels(ctx, codes);
     out.quantized = x.with(concatenate(parts, 2));
@@ -86,11 +87,6 @@ struct GroupedResidualQuantizer {
   Sequence<B> channels_of(const Sequence<B>& x, long g) const {
     const long each = config.group.dims;
     return x.with(packed(slice(x.frames, 2, g * each, (g + 1) * each)));
-  }
-  void add_share(Var<B, 0>& to, const Var<B, 0>& term) const {
-    if (!term) return;
-    const auto share = typename B::Scalar(1.0 / static_cast<double>(config.groups)) * term;
-    to = to ? to + share : share;
   }
 };
 

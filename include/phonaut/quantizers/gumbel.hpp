@@ -153,7 +153,7 @@ struct GumbelQuantizer {
   Codes<B> encode(const Sequence<B>& x) const {
     check(x);
     auto& ctx = x.context();
-    const detail::Unrecorded<B> unrecorded(ctx);
+    const Unrecorded<B> unrecorded(ctx);
     const detail::RowsOf<B> frames(x.with(ctx.detach(x.frames)));
     const Var<B, 3> logits = logits_of(frames.rows);
     const auto code = ctx.template empty_of<std::int32_t, 1>({logits.extent(0) * config.groups});
@@ -167,19 +167,10 @@ struct GumbelQuantizer {
     if (codes.extent(2) != config.groups)
       throw ShapeError(
           concat("gumbel: codes of shape ", text(codes.shape()), " lack some of the ", config.groups, " groups"));
-    const long rows = codes.extent(0) * codes.extent(1), each = config.dims / config.groups;
-    auto y = ctx.empty(Shape<3>{codes.extent(0), codes.extent(1), config.dims});
-    const auto one = ctx.template empty_of<std::int32_t, 1>({rows});
-    for (long g = 0; g < config.groups; ++g) {
-      kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), g, one.data());
-      View<typename B::Scalar, 2> part = as_rows(y.out());
-      detail::advance(part, 1, g * each);
-      part.shape[1] = each;
-      const View<const typename B::Scalar, 2> table(codebook.in().data + g * config.entries * each,
-                                                    {config.entries, each});
-      kernel::look_up(ctx.backend(), table, static_cast<const std::int32_t*>(one.data()), false, part);
-    }
-    return ctx.constant(std::move(y));
+    const long each = config.dims / config.groups;
+    return detail::entries_side_by_side(ctx, codes, each, [&](long g) {
+      return View<const typename B::Scalar, 2>(codebook.in().data + g * config.entries * each, {config.entries, each});
+    });
   }
   /// Bits for each frame.
   double bits() const { return static_cast<double>(config.groups) * std::log2(static_cast<double>(config.entries)); }

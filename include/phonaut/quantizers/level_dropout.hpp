@@ -28,4 +28,18 @@ std::vector<long> draw_depths(Context<B>& ctx, LevelDropout dropout, double prob
   return depths;
 }
 
+namespace detail {
+
+/// Throws ShapeError unless there is a depth for each utterance.
+inline void check_depths(const char* op, const std::vector<long>& depths, long batch) {
+  if (static_cast<long>(depths.size()) != batch)
+    throw ShapeError(concat(op, ": there are ", batch, " utterances but ", depths.size(), " depths"));
+}
+/// The levels that a depth means (0: all). Throws ConfigError for one that is not there.
+inline long levels_used(const char* op, long depth, long levels) {
+  if (depth < 0 || depth > levels) throw ConfigError(concat(op, ": asked for ", depth, " of ", levels, " levels"));
+  return depth > 0 ? depth : levels;
+}
+
+}  // namespace detail
 }  // namespace phonaut

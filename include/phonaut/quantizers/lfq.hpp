@@ -145,7 +145,7 @@ struct LookupFreeQuantizer {
   /// Quantizes x (N, T, bits). Throws ShapeError for other channels.
   Quantized<B> operator()(const Sequence<B>& x) const {
     using S = typename B::Scalar;
-    const detail::RowsOf<B> frames = check(x);
+    const detail::RowsOf<B> frames = detail::sign_rows("lfq", x, config.bits);
     auto& ctx = x.context();
     const Var<B, 2> u = prepared(frames.rows);
     const auto [value, index] = detail::sign_codes(u, magnitude());
@@ -162,12 +162,7 @@ struct LookupFreeQuantizer {
     return out;
   }
   /// Codes (N, T, 1) alone; nothing is recorded.
-  Codes<B> encode(const Sequence<B>& x) const {
-    const detail::RowsOf<B> frames = check(x.with(x.context().detach(x.frames)));
-    const Codes<B> codes = frames.empty_codes(1);
-    frames.put(detail::sign_codes(frames.rows, 1).second, 0, codes);
-    return codes;
-  }
+  Codes<B> encode(const Sequence<B>& x) const { return detail::encode_signs("lfq", x, config.bits); }
   /// Frames (N, T, bits) of codes (N, T, 1); zero for `no_code`. Throws ShapeError for codes out of range.
   Var<B, 3> decode(Context<B>& ctx, const Codes<B>& codes) const {
     return detail::sign_frames("lfq", ctx, codes, config.bits, magnitude());
@@ -189,12 +184,6 @@ struct LookupFreeQuantizer {
   double bits() const { return static_cast<double>(config.bits); }
 
   static void visit(auto&, auto&&) {}
-
- private:
-  detail::RowsOf<B> check(const Sequence<B>& x) const {
-    check_channels("lfq", x.frames.shape(), config.bits, "the bits");
-    return detail::RowsOf<B>(x);
-  }
 };
 
 }  // namespace phonaut

@@ -36,14 +36,15 @@ struct MaskedChannelQuantizer {
   Quantized<B> operator()(const Sequence<B>& x) const {
     check_channels("masked_channel_rvq", x.frames.shape(), config.dims, "the codebooks");
     const detail::RowsOf<B> frames(x);
+    const double share = 1.0 / static_cast<double>(config.levels);
     Quantized<B> out;
     out.codes = frames.empty_codes(config.levels);
     const Tensor<B, 2> total = each_level(frames.rows, [&](long i, const Var<B, 2>& seen) {
       const auto r = levels[static_cast<size_t>(i)](seen);
       frames.put(r.code, i, out.codes);
-      add_share(out.loss, r.loss);
-      add_share(out.commitment, r.commitment);
-      add_share(out.codebook, r.codebook);
+      detail::add_share(out.loss, r.loss, share);
+      detail::add_share(out.commitment, r.commitment, share);
+      detail::add_share(out.codebook, r.codebook, share);
       return r.q;
     });
     out.quantized = frames.back(levels.front().estimate(frames.rows, total));
@@ -96,11 +97,6 @@ struct MaskedChannelQuantizer {
     return pad(slice(rows, 1, begin_of(i), begin_of(i + 1)), 1, begin_of(i), config.dims - begin_of(i + 1));
   }
   long begin_of(long i) const { return i * config.dims / config.masked; }
-  void add_share(Var<B, 0>& to, const Var<B, 0>& term) const {
-    if (!term) return;
-    const auto share = typename B::Scalar(1.0 / static_cast<double>(config.levels)) * term;
-    to = to ? to + share : share;
-  }
 };
 
 }  // namespace phonaut

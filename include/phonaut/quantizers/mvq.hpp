@@ -83,16 +83,11 @@ struct MultiCodebookQuantizer {
   /// Frames (N, T, dims) of codes (N, T, books); `no_code` adds nothing. Throws ShapeError for codes out of range.
   Var<B, 3> decode(Context<B>& ctx, const Codes<B>& codes) const {
     detail::check_codes("mvq", codes, config.books, config.entries);
-    const detail::Unrecorded<B> unrecorded(ctx);
+    const Unrecorded<B> unrecorded(ctx);
     const Var<B, 2> scaled = scaled_centers(ctx);
-    const auto y = ctx.zeros(Shape<3>{codes.extent(0), codes.extent(1), config.dims});
-    const auto one = ctx.template empty_of<std::int32_t, 1>({codes.extent(0) * codes.extent(1)});
-    for (long i = 0; i < codes.extent(2); ++i) {
-      kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), i, one.data());
-      kernel::look_up(ctx.backend(), slice(scaled, 0, i * config.entries, (i + 1) * config.entries).in(),
-                      static_cast<const std::int32_t*>(one.data()), true, as_rows(y.out()));
-    }
-    return ctx.constant(y);
+    return detail::sum_of_entries(ctx, codes, config.dims, [&](long i) {
+      return slice(scaled, 0, i * config.entries, (i + 1) * config.entries).in();
+    });
   }
   /// The terms of the loss over rows x (rows, dims), with the codes after so many rounds of search.
   MvqTerms<B> losses(const Var<B, 2>& rows, long refinements) const {
@@ -155,7 +150,7 @@ struct MultiCodebookQuantizer {
     using S = typename B::Scalar;
     using T = std::conditional_t<std::is_same_v<S, float>, float, double>;
     auto& ctx = any.context();
-    const detail::Unrecorded<B> unrecorded(ctx);
+    const Unrecorded<B> unrecorded(ctx);
     const Var<B, 2> x = rowwise(any);
     const long rows = x.extent(0), books = config.books, all = books * config.entries;
     const auto code = ctx.template empty_of<std::int32_t, 1>({rows * books});

@@ -87,17 +87,10 @@ struct RandomProjectionQuantizer {
     if (codes.extent(2) != config.books)
       throw ShapeError(
           concat("random_projection: codes of shape ", text(codes.shape()), " are not of ", config.books, " books"));
-    auto y = ctx.empty(Shape<3>{codes.extent(0), codes.extent(1), config.books * config.dims});
-    const auto one = ctx.template empty_of<std::int32_t, 1>({codes.extent(0) * codes.extent(1)});
-    for (long b = 0; b < config.books; ++b) {
-      kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), b, one.data());
-      auto part = as_rows(y.out());
-      detail::advance(part, 1, b * config.dims);
-      part.shape[1] = config.dims;
-      kernel::look_up(ctx.backend(), unit_rows(book(ctx, codebook, b), 1e-12).in(),
-                      static_cast<const std::int32_t*>(one.data()), false, part);
-    }
-    return ctx.constant(std::move(y));
+    std::vector<Var<B, 2>> directions;
+    for (long b = 0; b < config.books; ++b) directions.push_back(unit_rows(book(ctx, codebook, b), 1e-12));
+    return detail::entries_side_by_side(ctx, codes, config.dims,
+                                        [&](long b) { return directions[static_cast<size_t>(b)].in(); });
   }
   /// Labels of a batch: codes with their vectors, of the stacks' lengths and rate. There is no loss and no gradient.
   Quantized<B> operator()(const Sequence<B>& x) const {

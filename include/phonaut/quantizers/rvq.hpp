@@ -41,19 +41,16 @@ struct ResidualQuantizer {
   }
   /// The same with a given number of levels for each utterance.
   Quantized<B> operator()(const Sequence<B>& x, const std::vector<long>& depths) const {
-    if (static_cast<long>(depths.size()) != x.batch())
-      throw ShapeError(concat("rvq: there are ", x.batch(), " utterances but ", depths.size(), " depths"));
+    detail::check_depths("rvq", depths, x.batch());
     return run(x, depths);
   }
 
   /// Codes (N, T, depth) of the first `depth` levels (0: all); nothing is recorded and nothing changes.
   Codes<B> encode(const Sequence<B>& x, long depth = 0) const {
     check(x);
-    if (depth < 0 || depth > config.levels)
-      throw ConfigError(concat("rvq: asked for ", depth, " of ", config.levels, " levels"));
+    const long used = detail::levels_used("rvq", depth, config.levels);
     auto& ctx = x.context();
     const detail::RowsOf<B> frames(x.with(ctx.detach(x.frames)));
-    const long used = depth > 0 ? depth : config.levels;
     const Codes<B> codes = frames.empty_codes(used);
     Var<B, 2> residual = frames.rows;
     for (long i = 0; i < used; ++i) {
@@ -115,9 +112,9 @@ struct ResidualQuantizer {
                         used, as_rows(out.codes.out()));
       if (active.local) kernel::add_rows(ctx.backend(), r.q.in(), active.local.in(), total.out());
       else kernel::accumulate(ctx.backend(), detail::flat(r.q), total.data());
-      add(out.loss, r.loss);
-      add(out.commitment, r.commitment);
-      add(out.codebook, r.codebook);
+      detail::add_share(out.loss, r.loss);
+      detail::add_share(out.commitment, r.commitment);
+      detail::add_share(out.codebook, r.codebook);
       ++used;
       if (fresh) break;
       active.residual = active.residual - ctx.constant(r.q);
@@ -130,9 +127,6 @@ struct ResidualQuantizer {
     return out;
   }
 
-  static void add(Var<B, 0>& to, const Var<B, 0>& term) {
-    if (term) to = to ? to + term : term;
-  }
   /// Leaves out the rows of utterances with fewer than `depth` levels.
   static void narrow(const detail::RowsOf<B>& frames, const std::vector<long>& depths, long depth, Active& active) {
     const Sequence<B>& x = frames.batch;

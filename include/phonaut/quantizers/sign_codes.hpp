@@ -52,6 +52,20 @@ std::pair<Var<B, 2>, Tensor<B, 1, std::int32_t>> sign_codes(const Var<B, 2>& any
   kernel::sign_round(ctx.backend(), typename B::Scalar(magnitude), x.in(), value.out(), index.data());
   return {straight_through(x, value), index};
 }
+/// The real frames of x (N, T, bits) as rows. Throws ShapeError for other channels.
+template <class B>
+RowsOf<B> sign_rows(const char* op, const Sequence<B>& x, long bits) {
+  check_channels(op, x.frames.shape(), bits, "the bits");
+  return RowsOf<B>(x);
+}
+/// Codes (N, T, 1) of x (N, T, bits); nothing is recorded. Throws as sign_rows.
+template <class B>
+Codes<B> encode_signs(const char* op, const Sequence<B>& x, long bits) {
+  const RowsOf<B> frames = sign_rows(op, x.with(x.context().detach(x.frames)), bits);
+  const Codes<B> codes = frames.empty_codes(1);
+  frames.put(sign_codes(frames.rows, 1).second, 0, codes);
+  return codes;
+}
 /// Frames (N, T, bits) of codes (N, T, 1).
 template <class B>
 Var<B, 3> sign_frames(const char* op, Context<B>& ctx, const Codes<B>& codes, long bits, double magnitude) {

@@ -65,7 +65,7 @@ struct SplitResidualQuantizer {
   Codes<B> encode(const Sequence<B>& x) const {
     check(x);
     auto& ctx = x.context();
-    const detail::Unrecorded<B> unrecorded(ctx);
+    const Unrecorded<B> unrecorded(ctx);
     const detail::RowsOf<B> frames(x.with(ctx.detach(x.frames)));
     return detail::join_levels(ctx, std::vector{semantic.rvq.encode(project(frames, semantic)),
                                                 acoustic.rvq.encode(project(frames, acoustic))});

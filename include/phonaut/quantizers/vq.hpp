@@ -108,14 +108,8 @@ namespace detail {
 /// Frames (N, T, D) of codes (N, T, levels): the sum of their entries, level by level; `no_code` adds nothing.
 template <class B>
 Var<B, 3> sum_of_entries(Context<B>& ctx, const Codes<B>& codes, const std::vector<QuantizerLevel<B>>& levels) {
-  auto y = ctx.zeros(Shape<3>{codes.extent(0), codes.extent(1), levels.front().dims()});
-  const auto one = ctx.template empty_of<std::int32_t, 1>({codes.extent(0) * codes.extent(1)});
-  for (long i = 0; i < codes.extent(2); ++i) {
-    kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(as_rows(codes.in())), i, one.data());
-    kernel::look_up(ctx.backend(), levels[static_cast<size_t>(i)].entries().in(),
-                    static_cast<const std::int32_t*>(one.data()), true, as_rows(y.out()));
-  }
-  return ctx.constant(std::move(y));
+  return sum_of_entries(ctx, codes, levels.front().dims(),
+                        [&](long i) { return levels[static_cast<size_t>(i)].entries().in(); });
 }
 
 }  // namespace detail

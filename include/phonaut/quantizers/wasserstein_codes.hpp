@@ -58,7 +58,7 @@ Var<B, 0> wasserstein_codes(const Var<B, 2>& z, Weight<B, 2> codebook, Weight<B,
         concat("wasserstein_codes: ", log_pi.extent(0), " weights do not fit the codebook ", text(codebook.shape())));
   Var<B, 1> potential = ctx.constant(ctx.zeros(Shape<1>{entries}));
   {
-    const detail::Unrecorded<B> unrecorded(ctx);
+    const Unrecorded<B> unrecorded(ctx);
     const Var<B, 2> points = ctx.detach(z), centers = ctx.detach(c);
     const Var<B, 1> weights = ctx.detach(log_pi);
     // An entry gets mass m_k = mean_n p_nk and should get π_k: φ_k rises by ε log(π_k / m_k).
