@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "phonaut/frontends/dmel.hpp"
 #include "phonaut/frontends/griffin_lim.hpp"
+#include "phonaut/frontends/log_mel.hpp"
 #include "phonaut/frontends/mixing.hpp"
 #include "phonaut/frontends/wave_norm.hpp"
 #include "phonaut/metrics/stoi.hpp"
@@ -44,6 +45,40 @@ TEST_CASE("an utterance is normed, filtered and reverberated in a batch as alone
   check([](const Waveform<Cpu>& w) { return preemphasis(w); });
   check([](const Waveform<Cpu>& w) { return convolve(w, {0.5, 0.25, -1}); });
   check([](const Waveform<Cpu>& w) { return reverberate(w, {0.1, 1, -0.5, 0.2}, true); });
+}
+
+TEST_CASE("NeMo's features are normed over an utterance's own frames, silence to zero", "[frontends]") {
+  Context<Cpu> ctx;
+  ctx.poison(true);
+  const LogMel<Cpu> mel(ctx, LogMel<Cpu>::nemo());
+  const std::vector<long> lengths = {4000, 1700, 161, 159, 0};
+  auto x = noise(ctx, 5, 4000, lengths);
+  const auto all = mel(x);
+  const auto got = values_of(all.frames);
+  REQUIRE(all.frames.shape() == Shape<3>{5, 25, 80});
+  for (long n = 0; n < 5; ++n) {
+    const auto alone = mel(Waveform<Cpu>{slice(slice(x.samples, 0, n, n + 1), 1, 0, x.length(n)), {}, 16000});
+    REQUIRE(alone.time() == lengths[static_cast<size_t>(n)] / 160);
+    const auto want = values_of(alone.frames);
+    for (size_t i = 0; i < 25 * 80; ++i)
+      CHECK(got[static_cast<size_t>(n) * 25 * 80 + i] == (i < want.size() ? want[i] : 0.0f));
+    for (size_t b = 0; b < 80 && alone.time() > 0; ++b) {
+      double sum = 0, squares = 0;
+      for (long t = 0; t < alone.time(); ++t) {
+        const double v = static_cast<double>(want[static_cast<size_t>(t) * 80 + b]);
+        sum += v, squares += v * v;
+      }
+      CHECK(std::fabs(sum) < 1e-4);
+      // The unbiased deviation is 1 but for the 1e-5 that is added to it; a single frame has none.
+      if (alone.time() > 1) CHECK(squares / static_cast<double>(alone.time() - 1) == Approx(1).epsilon(1e-3));
+    }
+  }
+  const auto silence = values_of(mel(Waveform<Cpu>{ctx.constant(ctx.zeros(Shape<2>{1, 1600})), {}, 16000}).frames);
+  CHECK(std::all_of(silence.begin(), silence.end(), [](float v) { return v == 0; }));
+  ctx.train();  // dither moves silence
+  const auto drawn = values_of(mel(Waveform<Cpu>{ctx.constant(ctx.zeros(Shape<2>{1, 1600})), {}, 16000}).frames);
+  CHECK(std::any_of(drawn.begin(), drawn.end(), [](float v) { return v != 0; }));
+  CHECK_THROWS_AS(LogMel<Cpu>(ctx, {.guard = -1}), ConfigError);
 }
 
 TEST_CASE("dMel codes survive the way there and back", "[frontends]") {

@@ -14,6 +14,7 @@
 #include "phonaut/core/error.hpp"
 #include "phonaut/ops/formula/activation.hpp"
 #include "phonaut/ops/formula/elementary.hpp"
+#include "phonaut/ops/formula/log_plus.hpp"
 #include "phonaut/ops/formula/swoosh.hpp"
 
 namespace {
@@ -98,6 +99,7 @@ TEST_CASE("elementwise kernels agree with their formulas") {
   check_everywhere(formula::Expm1{});
   check_everywhere(formula::Log{}, true);
   check_everywhere(formula::Log1p{}, true);
+  check_everywhere(formula::LogPlus{0.5f}, true);
   check_everywhere(formula::Sqrt{}, true);
   check_everywhere(formula::Square{});
   check_everywhere(formula::Sin{});

@@ -18,7 +18,9 @@ template <class B>
 typename LogMel<B>::Config small(const Var<B, 2>&, long kind) {
   auto c = kind == 0   ? LogMel<B>::whisper(12)
            : kind == 1 ? LogMel<B>::hifigan(8000, 64, 16, 10, 0)
-                       : LogMel<B>::torchaudio(8);
+           : kind == 2 ? LogMel<B>::torchaudio(8)
+                       : LogMel<B>::nemo(8);
+  if (kind == 3) c.dither = 0, c.window_length = 50;  // whatever is drawn, the kernels compute the same
   c.sample_rate = 8000;
   c.n_fft = 64;
   c.hop = 20;
@@ -35,10 +37,11 @@ CASES(frontends) {
   // Where a band holds few bins, its logarithm magnifies the rounding of the transform, which is relative to the
   // loudest bin of the frame; and so does the gradient, which divides by the band's power.
   constexpr double tolerance = 1e-4, gradient = 2e-3;
-  for (long kind : {0L, 1L, 2L})
+  for (long kind : {0L, 1L, 2L, 3L})
     add(std::string("log-mel ") + (kind == 0   ? "whisper"
                                    : kind == 1 ? "hifigan"
-                                               : "torchaudio"),
+                                   : kind == 2 ? "torchaudio"
+                                               : "nemo"),
         inputs(x),
         [=](const auto& v) {
           return features<LogMel>(v, small(v, kind), {500, 321});
@@ -75,11 +78,13 @@ CASES(frontends) {
 
   const auto f = normal(Shape<3>{2, 13, 3}, 2, 1, 2);
   // Sums are in double; the division by the deviation rounds once more.
-  add("utterance cmvn", inputs(f),
-      [](const auto& v) {
-        return utterance_cmvn(padded(v, {13, 5})).frames;
-      },
-      {.tolerance = 8 * eps, .time = false});
+  for (bool unbiased : {false, true})
+    for (bool outside : {false, true})
+      add(std::string("utterance cmvn") + (unbiased ? ", unbiased" : "") + (outside ? ", eps outside" : ""), inputs(f),
+          [=](const auto& v) {
+            return utterance_cmvn(padded(v, {13, 5}), {.unbiased = unbiased, .eps_outside = outside}).frames;
+          },
+          {.tolerance = 8 * eps, .time = false});
   for (bool centre : {false, true})
     for (bool variance : {false, true})
       add(std::string("sliding cmvn") + (centre ? " centred" : "") + (variance ? " variance" : ""), inputs(f),

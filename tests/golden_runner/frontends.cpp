@@ -127,6 +127,13 @@ const Register whisper_op("frontend.whisper_logmel", [](auto& g) {
   g.output("logmel", LogMel<B>(g.context(), config)(waveform_of(g, 16000)), "NFT");
 });
 
+const Register nemo_op("frontend.nemo_logmel", [](auto& g) {
+  using B = typename std::remove_cvref_t<decltype(g)>::Backend;
+  auto config = LogMel<B>::nemo(g.config.integer("n_mels"));
+  config.dither = 0;
+  g.output("logmel", LogMel<B>(g.context(), config)(waveform_of(g, 16000)), "NFT");
+});
+
 const Register hifigan_op("frontend.hifigan_logmel", [](auto& g) {
   using B = typename std::remove_cvref_t<decltype(g)>::Backend;
   auto config = log_mel_config(g, LogMel<B>::hifigan());

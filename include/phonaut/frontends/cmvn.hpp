@@ -15,8 +15,10 @@
 namespace phonaut {
 
 struct UtteranceCmvn {
-  bool variance = true;  ///< also divide by sqrt(variance + eps); the variance is the biased one
-  double eps = 1e-5;
+  bool variance = true;      ///< also divide by sqrt(variance + eps)
+  double eps = 1e-5;         ///< the divisor is never below it: a constant channel, or a single frame, gives 0
+  bool unbiased = false;     ///< the variance divides by frames - 1
+  bool eps_outside = false;  ///< divide by sqrt(variance) + eps
 };
 /// Kaldi's sliding window.
 struct SlidingCmvn {
@@ -46,16 +48,26 @@ struct CmvnWindow {
   }
 };
 
-/// Calls f(i, mean, scale, window) for each frame of one channel; x has `time` values, `step` apart. `scale` is 1 over
-/// the deviation, 1 without variance, 0 for a window of one frame with it.
+/// What a window of frames has in common.
+template <class W>
+struct CmvnMoments {
+  W mean;
+  W scale;  ///< r: 1 over the deviation; 1 without variance, 0 for a sliding window of one frame with it
+  W fall;   ///< -2 dr / d variance
+  W share;  ///< of a squared difference in the variance
+  long begin, end;
+};
+
+/// Calls f(i, moments) for each frame of one channel; x has `time` values, `step` apart.
 template <class S, class Options, class F>
 void for_each_window(const Options& o, const S* x, long time, long step, const F& f) {
   using W = Wide<S>;
   using math::max;
   using math::sqrt;
   constexpr bool sliding = std::is_same_v<Options, SlidingCmvn>;
-  W sum(0), squares(0), mean(0), scale(1);
-  long begin = 0, end = 0;
+  W sum(0), squares(0);
+  CmvnMoments<W> m{W(0), W(1), W(0), W(0), 0, 0};
+  long &begin = m.begin, &end = m.end;
   for (long i = 0; i < time; ++i) {
     long want_begin = 0, want_end = time;
     if constexpr (sliding) {
@@ -72,22 +84,29 @@ void for_each_window(const Options& o, const S* x, long time, long step, const F
         sum -= v, squares -= v * v;
       }
       const W n(static_cast<double>(end - begin));
-      mean = sum / n;
+      m.mean = sum / n;
       if (o.variance) {
-        W variance(0);
-        if constexpr (sliding) variance = max(squares / n - mean * mean, W(1e-10));  // Kaldi's floor
-        else {
+        if constexpr (sliding) {
+          constexpr double least = 1e-10;  // Kaldi's floor
+          const W variance = squares / n - m.mean * m.mean;
+          m.share = W(1) / n;
+          m.scale = end - begin == 1 ? W(0) : W(1) / sqrt(max(variance, W(least)));
+          m.fall = variance > W(least) ? m.scale * m.scale * m.scale : W(0);
+        } else {
+          W variance(0);
           for (long j = 0; j < time; ++j) {
-            const W d = W(x[j * step]) - mean;
+            const W d = W(x[j * step]) - m.mean;
             variance += d * d;
           }
-          variance = variance / n + W(o.eps);
+          m.share = W(1) / W(static_cast<double>(std::max(1L, end - begin - (o.unbiased ? 1 : 0))));
+          variance *= m.share;
+          const W deviation = sqrt(o.eps_outside ? variance : variance + W(o.eps));
+          m.scale = W(1) / (o.eps_outside ? deviation + W(o.eps) : deviation);
+          m.fall = deviation > W(0) ? m.scale * m.scale / deviation : W(0);
         }
-        if (sliding && end - begin == 1) scale = W(0);
-        else scale = W(1) / sqrt(variance);
       }
     }
-    f(i, mean, scale, begin, end);
+    f(i, m);
   }
 }
 
@@ -101,17 +120,17 @@ void cmvn_forward(const Reference&, const Options& o, View<const S, 3> x, const 
     for (long c = 0; c < channels; ++c) {
       const S* const from = x.data + n * time * channels + c;
       S* const to = y.data + n * time * channels + c;
-      for_each_window(o, from, real, channels, [&](long i, W mean, W scale, long, long) {
-        to[i * channels] = static_cast<S>((W(from[i * channels]) - mean) * scale);
+      for_each_window(o, from, real, channels, [&](long i, const CmvnMoments<W>& m) {
+        to[i * channels] = static_cast<S>((W(from[i * channels]) - m.mean) * m.scale);
       });
       for (long i = real; i < time; ++i) to[i * channels] = S(0);
     }
   }
 }
 
-/// y_i = (x_i - m_i) r_i with m and r^-2 = v the mean and variance over the window of i. Then
-///   dx_j = dy_j r_j + Σ_{i: j in window(i)} [ -dy_i r_i + 2 dv_i (x_j - m_i) ] / n_i,   dv_i = -dy_i (x_i - m_i) r_i³
-///   / 2.
+/// y_i = (x_i - m_i) r_i with m the mean and r a function of the variance v = q Σ (x - m)² over the window of i. Then
+///   dx_j = dy_j r_j + Σ_{i: j in window(i)} [ -dy_i r_i / n_i + 2 q_i dv_i (x_j - m_i) ],
+///   dv_i = dy_i (x_i - m_i) dr / dv.
 /// Both terms of the sum are constant, or linear in x_j, over a range of j: they are added at its ends and summed once.
 /// `ranges` (2, T + 1) is scratch.
 template <class S, class Options>
@@ -128,19 +147,16 @@ void cmvn_backward(const Reference&, const Options& o, View<const S, 3> dy, View
       std::fill(constant, constant + real + 1, W(0));
       std::fill(linear, linear + real + 1, W(0));
       const auto put = [&](long i, W g) { dx.put(at + i * channels, static_cast<S>(g)); };
-      for_each_window(o, from, real, channels, [&](long i, W mean, W scale, long begin, long end) {
-        const W d(dfrom[i * channels]), n_i(static_cast<double>(end - begin));
-        W flat = -d * scale / n_i, slope(0);
+      for_each_window(o, from, real, channels, [&](long i, const CmvnMoments<W>& m) {
+        const W d(dfrom[i * channels]), n_i(static_cast<double>(m.end - m.begin));
+        W flat = -d * m.scale / n_i, slope(0);
         if (o.variance) {
-          // A floored variance (1e-10, so a scale of 1e5) is a constant.
-          const bool floored = std::is_same_v<Options, SlidingCmvn> && scale >= W(0.9999999e5);
-          const W dv = floored ? W(0) : W(-0.5) * d * (W(from[i * channels]) - mean) * scale * scale * scale;
-          slope = W(2) * dv / n_i;
-          flat -= slope * mean;
+          slope = -m.share * m.fall * d * (W(from[i * channels]) - m.mean);
+          flat -= slope * m.mean;
         }
-        constant[begin] += flat, constant[end] -= flat;
-        linear[begin] += slope, linear[end] -= slope;
-        put(i, d * scale);
+        constant[m.begin] += flat, constant[m.end] -= flat;
+        linear[m.begin] += slope, linear[m.end] -= slope;
+        put(i, d * m.scale);
       });
       W flat(0), slope(0);
       for (long i = 0; i < real; ++i) {

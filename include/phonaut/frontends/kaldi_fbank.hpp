@@ -2,6 +2,7 @@
 // Kaldi's log-mel filterbank, with all its options.
 #include "phonaut/core/param.hpp"
 #include "phonaut/frontends/cmvn.hpp"
+#include "phonaut/frontends/feature_stream.hpp"
 #include "phonaut/ops/spectral_features.hpp"
 
 namespace phonaut {
@@ -112,12 +113,39 @@ struct KaldiFbank {
     const Sequence<B> y = spectral_features(kaldi_input(x, config), plan);
     return config.subtract_mean ? utterance_cmvn(y, {.variance = false}) : y;
   }
+
+  /// The state of `batch` streams. Throws ConfigError for a batch of none, or with subtract_mean, which takes the whole
+  /// utterance.
+  FeatureStreamState<B> start(long batch) const {
+    if (config.subtract_mean)
+      throw ConfigError("kaldi filterbank: a stream has no mean to subtract before it has ended");
+    return start_features<B>("kaldi filterbank", *plan, batch);
+  }
+  /// The next samples of each stream, any number of them -> the frames that they complete, possibly none; the lengths
+  /// count each stream's. A stream of which the chunk holds fewer than T samples ends there, and gives all that are
+  /// left. Together the frames of a stream are bit for bit those of its recording. Throws as `stream_features`, and
+  /// ConfigError for another sample rate. Records nothing and does not dither.
+  Sequence<B> operator()(const Waveform<B>& chunk, FeatureStreamState<B>& state) const {
+    return advance(chunk, chunk.time(), state);
+  }
+  /// Ends all streams that have not ended, and returns what they still give.
+  Sequence<B> finish(Context<B>& ctx, FeatureStreamState<B>& state) const {
+    const auto nothing = ctx.empty(Shape<2>{state.streams.batch(), 0});
+    return advance({ctx.constant(nothing), {}, config.sample_rate}, 1, state);
+  }
   long frames(long samples) const { return plan->frames(samples); }
   double frame_rate() const { return config.sample_rate / static_cast<double>(config.frame_shift()); }
   static void visit(auto&, auto&&) {}
 
   Config config;
   SharedSpectralPlan<typename B::Scalar> plan;
+
+ private:
+  Sequence<B> advance(const Waveform<B>& chunk, long whole, FeatureStreamState<B>& state) const {
+    check_rate("kaldi filterbank", chunk, config.sample_rate);
+    const Streaming<B> streaming(chunk.context());
+    return stream_features("kaldi filterbank", *plan, kaldi_input(chunk, config), whole, state);
+  }
 };
 
 }  // namespace phonaut

@@ -48,9 +48,25 @@ struct KaldiMfcc {
   /// Throws ConfigError if the waveform has another sample rate.
   Sequence<B> operator()(const Waveform<B>& x) const {
     check_rate("kaldi mfcc", x, config.features.sample_rate);
-    const Sequence<B> bands = spectral_features(kaldi_input(x, config.features), plan);
-    const Sequence<B> y = bands.with(linear(bands.frames, x.context().constant(transform)));
+    const Sequence<B> y = cepstra(spectral_features(kaldi_input(x, config.features), plan));
     return config.features.subtract_mean ? utterance_cmvn(y, {.variance = false}) : y;
+  }
+
+  /// The state of `batch` streams. Throws ConfigError as KaldiFbank.
+  FeatureStreamState<B> start(long batch) const {
+    if (config.features.subtract_mean)
+      throw ConfigError("kaldi mfcc: a stream has no mean to subtract before it has ended");
+    return start_features<B>("kaldi mfcc", *plan, batch);
+  }
+  /// The next samples of each stream -> the frames that they complete, as KaldiFbank. The cosine transform may add in
+  /// another order than over a whole recording, so that cepstra agree up to rounding.
+  Sequence<B> operator()(const Waveform<B>& chunk, FeatureStreamState<B>& state) const {
+    return advance(chunk, chunk.time(), state);
+  }
+  /// Ends all streams that have not ended, and returns what they still give.
+  Sequence<B> finish(Context<B>& ctx, FeatureStreamState<B>& state) const {
+    const auto nothing = ctx.empty(Shape<2>{state.streams.batch(), 0});
+    return advance({ctx.constant(nothing), {}, config.features.sample_rate}, 1, state);
   }
   long frames(long samples) const { return plan->frames(samples); }
   double frame_rate() const { return config.features.sample_rate / static_cast<double>(config.features.frame_shift()); }
@@ -59,6 +75,16 @@ struct KaldiMfcc {
   Config config;
   SharedSpectralPlan<typename B::Scalar> plan;
   Tensor<B, 2> transform;
+
+ private:
+  Sequence<B> cepstra(const Sequence<B>& bands) const {
+    return bands.with(linear(bands.frames, bands.context().constant(transform)));
+  }
+  Sequence<B> advance(const Waveform<B>& chunk, long whole, FeatureStreamState<B>& state) const {
+    check_rate("kaldi mfcc", chunk, config.features.sample_rate);
+    const Streaming<B> streaming(chunk.context());
+    return cepstra(stream_features("kaldi mfcc", *plan, kaldi_input(chunk, config.features), whole, state));
+  }
 };
 
 }  // namespace phonaut
