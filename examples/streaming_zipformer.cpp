@@ -12,14 +12,10 @@ using namespace phonaut;
 
 namespace {
 
-constexpr long kShift = 160, kLength = 400;  // samples between filterbank frames, and in one
-
-/// Filterbank frames from … to-1 of a recording, (1, to - from, 80): only the samples that they cover are looked at.
-Sequence<Backend> features(Context<Backend>& ctx, const KaldiFbank<Backend>& fbank, const Audio& audio, long from,
-                           long to) {
-  const auto first = audio.samples.begin() + from * kShift;
-  const std::vector<float> samples(first, first + (to - from - 1) * kShift + kLength);
-  return fbank({input(ctx, Shape<2>{1, static_cast<long>(samples.size())}, samples), {}, 16000});
+/// Samples from … to-1 of a recording, (1, to - from).
+Waveform<Backend> sound(Context<Backend>& ctx, const Audio& audio, long from, long to) {
+  const std::vector<float> samples(audio.samples.begin() + from, audio.samples.begin() + to);
+  return {input(ctx, Shape<2>{1, to - from}, samples), {}, 16000};
 }
 
 /// Largest difference of the frames `part` from those of `whole` that begin at `at`.
@@ -40,24 +36,24 @@ int main(int argc, char** argv) try {
   const KaldiFbank<Backend> fbank(ctx, KaldiConfig::kaldi());
   const ZipformerEncoder<Backend> encoder(ctx, {.encoder = ZipformerConfig::small().causal()});  // random weights
   const Chunking chunking{.frames = 32, .left = 128};  // 0.64 s at a time, with 2.56 s before it in sight
-  const long frames = fbank.frames(audio.frames()), hop = 2 * chunking.frames;
-  const auto whole = encoder(features(ctx, fbank, audio, 0, frames), chunking);
+  const auto whole = encoder(fbank(sound(ctx, audio, 0, audio.frames())), chunking);
 
+  auto ears = fbank.start(1);
   auto state = encoder.start(1, chunking);
   long numbers = 0;
   for_each_weight(state, [&](const std::string&, const auto& remembered) { numbers += remembered.size(); });
   std::printf("%.1f s of sound; between chunks %ld numbers are remembered\n", audio.seconds(), numbers);
   double largest = 0, busy = 0;
   long out = 0;
-  for (long at = 0, next; at < frames; at = next) {
-    next = std::min(frames, at == 0 ? hop + 13 : at + hop);  // the stem looks 13 frames ahead
+  for (long at = 0, next; at < audio.frames(); at = next) {
+    next = std::min(audio.frames(), at + 10240);  // 0.64 s; any other number of samples would do
     const auto start = std::chrono::steady_clock::now();
-    const auto y = encoder(features(ctx, fbank, audio, at, next), state);
+    const auto y = encoder(fbank(sound(ctx, audio, at, next), ears), state);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     busy += seconds.count();
     largest = std::max(largest, difference(whole, y, out));
     out += y.time();
-    std::printf("sound up to %5.2f s   %2ld frames   %5.1f ms\n", 0.01 * static_cast<double>(next), y.time(),
+    std::printf("sound up to %5.2f s   %2ld frames   %5.1f ms\n", static_cast<double>(next) / 16000, y.time(),
                 1e3 * seconds.count());
   }
   const auto rest = encoder.finish(ctx, state);

@@ -86,10 +86,10 @@ Recogniser::Recogniser(Context<B>& ctx, const ModelConfig& c, const ZipformerTra
       encoder(ctx, encoder_config(c, training)),
       head(ctx, {.in = encoder.encoder.config.width(), .out = vocabulary.classes()}) {}
 
-Sequence<B> Recogniser::features(const Waveform<B>& x) const {
+Sequence<B> Recogniser::sized(const Sequence<B>& bands) {
   // Speech at usual levels has a mean of about -8 and a deviation of 4, in nats.
-  const Sequence<B> y = fbank(x);
-  return y.with(0.25f * y.frames + y.context().constant(y.context().full(y.frames.shape(), 2)));
+  auto& ctx = bands.context();
+  return bands.with(0.25f * bands.frames + ctx.constant(ctx.full(bands.frames.shape(), 2)));
 }
 
 std::vector<std::string> Recogniser::texts(const Waveform<B>& x) const {
@@ -104,19 +104,25 @@ std::vector<std::string> Recogniser::texts(const Waveform<B>& x) const {
 }
 
 Listener::Listener(Context<B>& ctx, const Recogniser& model)
-    : ctx_(ctx), model_(model), state_(model.encoder.start(1, model.chunking())), said_(greedy_.start(1)) {}
+    : ctx_(ctx),
+      model_(model),
+      sound_(model.fbank.start(1)),
+      state_(model.encoder.start(1, model.chunking())),
+      said_(greedy_.start(1)) {}
 
 std::string Listener::hear(const std::vector<float>& samples) {
-  waiting_.insert(waiting_.end(), samples.begin(), samples.end());
-  const long frames = model_.fbank.frames(static_cast<long>(waiting_.size()));
-  if (frames < 1) return {};
-  const Var<B, 2> wave = input(ctx_, Shape<2>{1, static_cast<long>(waiting_.size())}, waiting_);
-  const Sequence<B> features = model_.features({wave, {}, static_cast<double>(model_.config.rate)});
-  waiting_.erase(waiting_.begin(), waiting_.begin() + frames * model_.fbank.config.frame_shift());
-  return decoded(model_.encoder(features, state_));
+  const Var<B, 2> wave = input(ctx_, Shape<2>{1, static_cast<long>(samples.size())}, samples);
+  return understood(model_.fbank({wave, {}, static_cast<double>(model_.config.rate)}, sound_));
 }
 
-std::string Listener::finish() { return decoded(model_.encoder.finish(ctx_, state_)); }
+std::string Listener::finish() {
+  const std::string text = understood(model_.fbank.finish(ctx_, sound_));
+  return text + decoded(model_.encoder.finish(ctx_, state_));
+}
+
+std::string Listener::understood(const Sequence<B>& bands) {
+  return bands.time() > 0 ? decoded(model_.encoder(Recogniser::sized(bands), state_)) : std::string();
+}
 
 std::string Listener::decoded(const Sequence<B>& frames) {
   std::string text;

@@ -37,7 +37,9 @@ struct Recogniser {
              const phonaut::ZipformerTraining& training = phonaut::ZipformerTraining::off());
 
   /// (N, samples) -> (N, T, bands) at 100 Hz: log-mel, brought to about unit size.
-  Sequence<B> features(const Waveform<B>& x) const;
+  Sequence<B> features(const Waveform<B>& x) const { return sized(fbank(x)); }
+  /// Log-mel brought to about unit size.
+  static Sequence<B> sized(const Sequence<B>& bands);
   /// Features to logits (N, T'', classes) at 25 Hz, chunk by chunk.
   Sequence<B> logits(const Sequence<B>& features) const { return head(encoder(features, chunking())); }
   /// What is said in each utterance.
@@ -67,11 +69,12 @@ class Listener {
   std::string finish();
 
  private:
+  std::string understood(const Sequence<B>& bands);
   std::string decoded(const Sequence<B>& frames);
 
   Context<B>& ctx_;
   const Recogniser& model_;
-  std::vector<float> waiting_;  ///< samples of frames that are not complete
+  phonaut::FeatureStreamState<B> sound_;
   phonaut::ZipformerEncoderState<B> state_;
   phonaut::CtcGreedy greedy_;
   phonaut::CtcGreedy::State said_;

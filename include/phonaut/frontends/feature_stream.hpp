@@ -79,8 +79,10 @@ FeatureStreamState<B> start_features(const char* op, const SpectralPlan<TableOf<
 }
 
 /// The next samples of each stream, any number of them -> the frames that they complete, bit for bit those of the whole
-/// signal. A stream of which the chunk holds fewer than `whole` samples ends there, and gives all that are left. Throws
-/// ShapeError for a batch that does not fit, StateError for samples of a stream that has ended. Records nothing.
+/// signal; lengths count them where streams differ (an encoder takes a stream with fewer frames than others for one
+/// that ends: give it streams that began at the same time). A stream of which the chunk holds fewer than `whole`
+/// samples ends there, and gives all that are left. Throws ShapeError for a batch that does not fit, StateError for
+/// samples of a stream that has ended. Records nothing.
 template <class B>
 Sequence<B> stream_features(const char* op, const SpectralPlan<TableOf<typename B::Scalar>>& plan,
                             const Waveform<B>& chunk, long whole, FeatureStreamState<B>& state) {
@@ -136,7 +138,8 @@ Sequence<B> stream_features(const char* op, const SpectralPlan<TableOf<typename 
     kernel::keep_samples(ctx.backend(), samples, keep, state.samples.tensor().out().row(n));
     state.held.tensor().data()[n] = keep;
   }
-  return {ctx.constant(std::move(y)), frames, chunk.rate / static_cast<double>(c.hop)};
+  const bool padded = std::any_of(frames.data(), frames.data() + batch, [=](long count) { return count < longest; });
+  return {ctx.constant(std::move(y)), padded ? frames : Lengths(), chunk.rate / static_cast<double>(c.hop)};
 }
 
 }  // namespace phonaut
