@@ -56,6 +56,7 @@ TEST_CASE("discriminators have the published sizes", "[losses]") {
         5 * (conv(2, 32, 27) + 3 * conv(32, 32, 27) + conv(32, 32, 9)) + conv(32, 1, 9));
   CHECK(hifi_gan_periods<Cpu>().size() == 5);
   CHECK(hifi_gan_scales<Cpu>().back().halvings == 2);
+  CHECK(hifi_gan_scales<Cpu>().front().spectral);
   CHECK(encodec_resolutions<Cpu>().front().stft.n_fft == 2048);
   CHECK(univnet_resolutions<Cpu>().size() == 3);
   CHECK(dac_resolutions<Cpu>().back().window == 512);
@@ -68,6 +69,56 @@ TEST_CASE("discriminators judge a batch as its waveforms", "[losses]") {
   check_batch(ctx, StftDiscriminator<Cpu>(ctx, {.stft = {.n_fft = 64, .hop = 16, .centre = false}, .channels = 4}),
               310);
   check_batch(ctx, MultiBandDiscriminator<Cpu>(ctx, {.window = 128, .channels = 4}), 333);
+}
+
+TEST_CASE("a spectrally normalised weight has norm 1, while it is trained too", "[losses]") {
+  Context<Cpu> ctx(Cpu{}, 3);
+  const ScaleDiscriminator<Cpu> model(ctx, {.layers = {{8, 15}, {16, 41, 4, 4}}, .spectral = true});
+  REQUIRE(model.norms.size() == 3);
+  CHECK(parameter_count(model) == 8 * 16 + 16 * (41 * 2 + 1) + 16 * 3 + 1);  // no gains; u and v are not trained
+  // The largest stretch of any direction, by power iteration in double from all directions at once.
+  const auto stretch = [&](size_t layer) {
+    const auto w = values_of(model.norms[layer](ctx, model.layers[layer].weight));
+    const size_t rows = static_cast<size_t>(model.layers[layer].weight.extent(0)), width = w.size() / rows;
+    std::vector<double> x(width, 1.0), y(rows);
+    double length = 0;
+    for (int round = 0; round < 2000; ++round) {
+      for (size_t r = 0; r < rows; ++r) {
+        y[r] = 0;
+        for (size_t c = 0; c < width; ++c) y[r] += static_cast<double>(w[r * width + c]) * x[c];
+      }
+      double square = 0;
+      for (size_t c = 0; c < width; ++c) {
+        x[c] = 0;
+        for (size_t r = 0; r < rows; ++r) x[c] += static_cast<double>(w[r * width + c]) * y[r];
+        square += x[c] * x[c];
+      }
+      for (double& v : x) v /= std::sqrt(square);
+      length = std::sqrt(std::sqrt(square));
+    }
+    return length;
+  };
+  ctx.infer();
+  // Fifteen rounds at the start leave a few percent where the two largest values are close.
+  for (size_t i = 0; i < 3; ++i) CHECK(stretch(i) == Approx(1).epsilon(0.05));
+  const auto x = noise(ctx, 1, 200);
+  const auto before = values_of(ctx.constant(model.norms[1].u.tensor()));
+  (void)model(x);
+  CHECK(values_of(ctx.constant(model.norms[1].u.tensor())) == before);  // inference changes nothing
+  ctx.train();
+  for (int i = 0; i < 200; ++i) (void)model(x);
+  ctx.clear();
+  ctx.infer();
+  for (size_t i = 0; i < 3; ++i) CHECK(stretch(i) == Approx(1).epsilon(1e-4));
+
+  // Two calls in one step, real and fake: each backward uses the vectors of its own forward.
+  ctx.train();
+  const auto y = noise(ctx, 1, 200);
+  const auto gradients = ctx.backward(mean(square(model(x).score)) + mean(square(model(y).score)));
+  for_each_param(model, [&](const std::string& name, const auto& p) {
+    INFO(name);
+    REQUIRE(gradients.has(p));
+  });
 }
 
 TEST_CASE("the maps of the multi-band discriminator have one row for each hop", "[losses]") {

@@ -1,5 +1,6 @@
 // Handlers of discriminators: files keep weights as PyTorch does, channels before taps.
 #include "golden.hpp"
+#include "phonaut/layers/spectral_norm.hpp"
 #include "phonaut/losses/discriminators/period.hpp"
 #include "phonaut/losses/discriminators/stft.hpp"
 
@@ -12,6 +13,29 @@ Waveform<B> waveform_in(Golden<B>& g) {
   const auto x = g.input("x", rank<3>);
   return {reshape(x, Shape<2>{x.extent(0), x.extent(2)}), {}, 0};
 }
+
+const Register spectral_norm_op("loss.spectral_norm", [](auto& g) {
+  using B = typename std::remove_cvref_t<decltype(g)>::Backend;
+  auto& ctx = g.context();
+  const auto weight = g.input("weight", "NCT");  // (out, in, taps) in the file
+  const Shape<3> shape = weight.shape();
+  const long width = shape[1] * shape[2];
+  // v goes with the weight's elements: the file has them channels before taps.
+  const Layout<3> row("NCT");
+  const auto v = row.values_to_ours(g.values("input.v"), Shape<3>{1, shape[1], shape[2]});
+  const Tensor<B, 1> us = phonaut::input(ctx, Shape<1>{shape[0]}, g.values("input.u")).tensor(),
+                     vs = phonaut::input(ctx, Shape<1>{width}, v).tensor();
+  const auto wide = ctx.template empty_of<kernel::Wide<typename B::Scalar>>(Shape<1>{width});
+  kernel::power_iteration(ctx.backend(), View<const typename B::Scalar, 2>(weight.in().data, {shape[0], width}),
+                          g.config.integer("rounds"), us.out(), vs.out(), wide.data());
+  const auto numbers = [&](const Tensor<B, 1>& t) {
+    const auto values = values_of(ctx, t);
+    return std::vector<double>(values.begin(), values.end());
+  };
+  g.output("u", numbers(us));
+  g.output("v", row.values_to_file(numbers(vs), Shape<3>{1, shape[1], shape[2]}));
+  g.output("weight", spectral_norm(weight, us, vs), "NCT");
+});
 
 const Register period_op("loss.disc_mpd", [](auto& g) {
   using B = typename std::remove_cvref_t<decltype(g)>::Backend;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "phonaut/layers/conv1d.hpp"
+#include "phonaut/layers/spectral_norm.hpp"
 #include "phonaut/losses/discriminators/judgement.hpp"
 #include "phonaut/ops/activations.hpp"
 
@@ -22,7 +23,8 @@ struct ScaleDiscriminator {
                                  {1024, 41, 4, 16}, {1024, 41, 1, 16}, {1024, 5}};
     long halvings = 0;  ///< how often the rate is halved first, by means of 4 samples
     float leak = 0.1f;
-    bool normed = true;  ///< weight normalisation
+    bool normed = true;     ///< weight normalisation …
+    bool spectral = false;  ///< … or spectral normalisation in its place
 
     /// The layers of DAC's, which hears the waveform resampled.
     static Config dac() {
@@ -30,7 +32,8 @@ struct ScaleDiscriminator {
     }
   };
   Config config;
-  std::vector<Conv1d<B>> layers;  ///< the last one gives the score
+  std::vector<Conv1d<B>> layers;       ///< the last one gives the score
+  std::vector<SpectralNorm<B>> norms;  ///< one for each layer, or none
 
   /// Throws ConfigError without layers, or for groups that do not divide the channels.
   ScaleDiscriminator(Context<B>& ctx, const Config& c) : config(c) {
@@ -44,7 +47,8 @@ struct ScaleDiscriminator {
                                                           .stride = layer.stride,
                                                           .groups = layer.groups,
                                                           .padding = ConvPadding::ends(half, half),
-                                                          .normed = c.normed});
+                                                          .normed = c.normed && !c.spectral});
+      if (c.spectral) norms.emplace_back(ctx, layers.back().weight);
       in = layer.out;
     };
     for (const Layer& layer : c.layers) add(layer);
@@ -61,7 +65,7 @@ struct ScaleDiscriminator {
                               " halvings"));
     Judgement<B, 3> out;
     for (size_t i = 0; i < layers.size(); ++i) {
-      h = layers[i](h);
+      h = convolved(i, h);
       if (i + 1 < layers.size()) h = h.with(leaky_relu(h.frames, config.leak));
       out.maps.push_back(h.frames);
     }
@@ -69,9 +73,17 @@ struct ScaleDiscriminator {
     return out;
   }
 
-  static void visit(auto& self, auto&& f) { f("convs", self.layers); }
+  static void visit(auto& self, auto&& f) {
+    f("convs", self.layers);
+    f("norms", self.norms);
+  }
 
  private:
+  Sequence<B> convolved(size_t i, const Sequence<B>& x) const {
+    const Conv1d<B>& layer = layers[i];
+    if (norms.empty()) return layer(x);
+    return conv1d(x, norms[i](x.context(), layer.weight), layer.bias, layer.grid, layer.groups);
+  }
   /// Means of 4 samples every 2, with two zeros at either end.
   static Sequence<B> halved(const Sequence<B>& x) {
     auto& ctx = x.context();
@@ -80,11 +92,12 @@ struct ScaleDiscriminator {
   }
 };
 
-/// The three scales of HiFi-GAN. (It normalises the first by the spectral norm; here all have weight normalisation.)
+/// The three scales of HiFi-GAN: the first with spectral normalisation, the others with weight normalisation.
 template <class B>
 std::vector<typename ScaleDiscriminator<B>::Config> hifi_gan_scales() {
   std::vector<typename ScaleDiscriminator<B>::Config> all(3);
   for (long i = 0; i < 3; ++i) all[static_cast<size_t>(i)].halvings = i;
+  all[0].spectral = true;
   return all;
 }
 
