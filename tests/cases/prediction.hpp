@@ -1,10 +1,12 @@
 #include "case.hpp"
 #include "phonaut/losses/adversarial.hpp"
+#include "phonaut/losses/discrete_diffusion.hpp"
 #include "phonaut/losses/distillation.hpp"
 #include "phonaut/losses/generative.hpp"
 #include "phonaut/losses/hubert.hpp"
 #include "phonaut/losses/masked_prediction.hpp"
 #include "phonaut/losses/si_sdr.hpp"
+#include "phonaut/ops/activations.hpp"
 
 namespace {
 using namespace phonaut;
@@ -70,6 +72,21 @@ CASES(prediction) {
       [=](const auto& v) {
         const auto point = flow_point(constant(v).frames, constant(v).frames, std::vector{0.25, 0.75}, 1e-4);
         return flow_matching_loss(padded(v), point.velocity) + mean(point.position);
+      },
+      limits);
+  add(
+      "flow on a circle", inputs(x, y),
+      [=](const auto& noise, const auto& data) {
+        const auto point = flow_point(noise, data, std::vector{0.25, 0.75}, 0, FlowPath::trigonometric);
+        return mean(square(point.velocity) + point.position);
+      },
+      limits);
+  add(
+      "masked diffusion", inputs(x),
+      [=](const auto& v) {
+        const auto hidden = marks();
+        return masked_diffusion_loss(padded(v), std::vector<long>{0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1},
+                                     std::vector<char>(hidden.begin(), hidden.end()), {0.5, 2.5});
       },
       limits);
   for (const double power : {1.0, 1.5, 2.0})
