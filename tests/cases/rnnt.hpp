@@ -1,5 +1,6 @@
 #include "case.hpp"
-#include "phonaut/losses/rnnt_simple.hpp"
+#include "phonaut/losses/rnnt_smoothed.hpp"
+#include "phonaut/losses/transducer_topology.hpp"
 
 namespace {
 using namespace phonaut;
@@ -31,6 +32,43 @@ CASES(rnnt) {
   full("blank last", {2, 4, 3, 17}, {some(2, 17, 16), some(2, 17, 16)}, {4, 1}, 16);
   full("no labels, no frames", {3, 3, 2, 4}, {{}, {1}, {}}, {3, 3, 0}, 0);
   full("one of everything", {1, 1, 1, 1}, {{}}, {1}, 0);
+
+  for (const auto topology : {TransducerTopology::modified, TransducerTopology::constrained}) {
+    const bool modified = topology == TransducerTopology::modified;
+    const Labels labels = {some(3, 6, 0), some(1, 6, 0), {}};
+    add(
+        modified ? "modified" : "constrained", inputs(normal(Shape<4>{3, 5, 4, 6}, 1, 2)),
+        [=](const auto& x) {
+          auto& ctx = x.context();
+          const auto frames = lengths_of(ctx, std::vector<long>{5, 3, 2});
+          return rnnt(x, transcripts_of(ctx, labels), frames, 0, topology);
+        },
+        limits);
+    add(
+        modified ? "modified, pruned" : "constrained, pruned", inputs(normal(Shape<4>{3, 5, 2, 6}, 1, 2)),
+        [=](const auto& x) {
+          auto& ctx = x.context();
+          using B = typename std::remove_cvref_t<decltype(ctx)>::Backend;
+          NodeWindows<B> windows{ctx.template empty_of<std::int32_t, 2>({3, 5}), 2};
+          // One node further with every frame, to the last two of each utterance.
+          for (long i = 0; i < 15; ++i)
+            windows.first.data()[i] = static_cast<std::int32_t>(std::min(i % 5, static_cast<long>(i / 5 == 0 ? 2 : 0)));
+          return rnnt_pruned(x, windows, transcripts_of(ctx, labels), lengths_of(ctx, std::vector<long>{5, 3, 2}), 0,
+                             topology);
+        },
+        limits);
+  }
+  for (const SmoothedJoiner shares : {SmoothedJoiner{0, 0.25}, SmoothedJoiner{0.2, 0.1}})
+    add(
+        concat("smoothed joiner, ", shares.encoder_only, " and ", shares.decoder_only),
+        inputs(normal(Shape<3>{2, 7, 5}, 1, 2), normal(Shape<3>{2, 4, 5}, 2, 2)),
+        [=](const auto& am, const auto& lm) {
+          auto& ctx = am.context();
+          const auto transcripts = transcripts_of(ctx, Labels{{1, 1, 4}, {2}});
+          return transducer(smoothed_joiner_arcs(am, lm, transcripts, shares), transcripts,
+                            lengths_of(ctx, std::vector<long>{7, 3}), TransducerTopology::modified);
+        },
+        limits);
 
   for (const long range : {2L, 3L, 9L}) {
     const Labels labels = {some(5, 7, 0), some(2, 7, 0), {}};

@@ -92,6 +92,20 @@ struct NodeWindows {
 
 namespace detail {
 
+/// Throws ShapeError where logits (N, T, R, V) and windows disagree.
+template <class B>
+void check_windows(const char* op, const Var<B, 4>& logits, const NodeWindows<B>& windows, long nodes) {
+  if (windows.first.shape() != Shape<2>{logits.extent(0), logits.extent(1)} || windows.width != logits.extent(2))
+    throw ShapeError(concat(op, ": logits are ", text(logits.shape()), ", but the windows are ",
+                            text(windows.first.shape()), " of ", windows.width, " nodes"));
+  if constexpr (std::is_same_v<typename B::Memory, HostMemory>)
+    for (long i = 0; i < windows.first.size(); ++i)
+      if (const long first = windows.data()[i]; first < 0 || first + windows.width > nodes)
+        throw ShapeError(concat(op, ": the window of frame ", i % logits.extent(1), " of utterance ",
+                                i / logits.extent(1), " begins at node ", first, ", but ", windows.width, " of ", nodes,
+                                " nodes need 0 … ", nodes - windows.width));
+}
+
 /// The loss of logits (N, T, R, V) at the nodes of `windows`, in a lattice of `nodes` nodes per frame.
 template <class B>
 Var<B, 1> rnnt_in(const char* op, const Var<B, 4>& any, const NodeWindows<B>& windows, long nodes,
@@ -145,16 +159,8 @@ Var<B, 1> rnnt(const Var<B, 4>& logits, const Transcripts<B>& transcripts, const
 template <class B>
 Var<B, 1> rnnt_pruned(const Var<B, 4>& logits, const NodeWindows<B>& windows, const Transcripts<B>& transcripts,
                       const Lengths& lengths = {}, long blank = 0) {
-  if (windows.first.shape() != Shape<2>{logits.extent(0), logits.extent(1)} || windows.width != logits.extent(2))
-    throw ShapeError(concat("rnnt_pruned: logits are ", text(logits.shape()), ", but the windows are ",
-                            text(windows.first.shape()), " of ", windows.width, " nodes"));
   const long nodes = transcripts.labels.extent(1) + 1;
-  if constexpr (std::is_same_v<typename B::Memory, HostMemory>)
-    for (long i = 0; i < windows.first.size(); ++i)
-      if (const long first = windows.data()[i]; first < 0 || first + windows.width > nodes)
-        throw ShapeError(concat("rnnt_pruned: the window of frame ", i % logits.extent(1), " of utterance ",
-                                i / logits.extent(1), " begins at node ", first, ", but ", windows.width, " of ", nodes,
-                                " nodes need 0 … ", nodes - windows.width));
+  detail::check_windows("rnnt_pruned", logits, windows, nodes);
   return detail::rnnt_in("rnnt_pruned", logits, windows, nodes, transcripts, lengths, blank);
 }
 

@@ -11,13 +11,6 @@
 
 namespace phonaut {
 
-/// Log-probabilities of the arcs of a lattice.
-template <class B>
-struct LatticeArcs {
-  Var<B, 3> symbols;  ///< (N, T, U)
-  Var<B, 3> blanks;   ///< (N, T, U + 1)
-};
-
 namespace kernel {
 
 /// e^(x - m) for each row, with m (rows) its largest number.
@@ -176,14 +169,15 @@ LatticeArcs<B> simple_joiner_arcs(const Var<B, 3>& any_am, const Var<B, 3>& any_
 }
 
 /// For each frame the `range` nodes whose arcs are taken most, adjusted so that a path fits through: windows begin at
-/// node 0, end at the last, and from frame to frame move on by less than `range`. Fewer nodes where the lattice has no
-/// more. Throws ConfigError for a range below 2.
+/// node 0, end at the last, and from frame to frame move on by less than `range`, by one at most where a frame emits
+/// one label at most. Fewer nodes where the lattice has no more. Throws ConfigError for a range below 2.
 template <class B>
 NodeWindows<B> prune_windows(Context<B>& ctx, const Occupancies<B>& occupancies, const Transcripts<B>& transcripts,
-                             long range, const Lengths& lengths = {}) {
+                             long range, const Lengths& lengths = {},
+                             TransducerTopology topology = TransducerTopology::regular) {
   if (range < 2) throw ConfigError(concat("prune_windows: a range of ", range, " nodes lets no label out"));
   const Shape<3> shape = occupancies.blanks.shape();
-  const long width = std::min(range, shape[2]);
+  const long width = std::min(range, shape[2]), step = topology == TransducerTopology::regular ? width - 1 : 1;
   const auto symbols = occupancies.symbols.in(), blanks = occupancies.blanks.in();
   NodeWindows<B> out{ctx.template empty_of<std::int32_t, 2>({shape[0], shape[1]}), width};
   for (long n = 0; n < shape[0]; ++n) {
@@ -201,8 +195,8 @@ NodeWindows<B> prune_windows(Context<B>& ctx, const Occupancies<B>& occupancies,
       }
     }
     for (long t = frames - 1; t-- > 0;) at(t) = std::min(at(t), at(t + 1));
-    for (long t = frames - 1; t-- > 0;) at(t) = std::max(at(t), at(t + 1) - (width - 1));
-    for (long t = 0; t < frames; ++t) at(t) = std::min(at(t), (width - 1) * t);
+    for (long t = frames - 1; t-- > 0;) at(t) = std::max(at(t), at(t + 1) - step);
+    for (long t = 0; t < frames; ++t) at(t) = std::min(at(t), step * t);
     std::copy(first.begin(), first.end(), out.first.data() + n * shape[1]);
   }
   return out;

@@ -9,6 +9,20 @@
 
 namespace phonaut {
 
+/// Where an arc of the lattice that emits a label leads (k2's names).
+enum class TransducerTopology {
+  regular,     ///< to the next label in the same frame: any number of labels in a frame
+  modified,    ///< to the next label in the next frame: one label in a frame at most
+  constrained  ///< the same, and it pays for the blank behind the label too
+};
+
+/// Log-probabilities of the arcs of a lattice.
+template <class B>
+struct LatticeArcs {
+  Var<B, 3> symbols;  ///< (N, T, U)
+  Var<B, 3> blanks;   ///< (N, T, U + 1)
+};
+
 namespace kernel {
 
 /// Node (t, s) of an utterance: s labels are out when frame t is looked at. symbols (N, T, U) and blanks (N, T, U + 1)
