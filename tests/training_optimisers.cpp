@@ -226,6 +226,20 @@ TEST_CASE("an average follows its model, and states are copied", "[training]") {
   CHECK_THROWS_AS((Ema<Cpu>(wider, model, {})), ShapeError);
 }
 
+TEST_CASE("teachers keep what their papers say", "[training]") {
+  const auto line = Ema<Cpu>::data2vec_teacher().keep, cosine = Ema<Cpu>::cosine_teacher(1000).keep;
+  CHECK(line(0) == 0.999);
+  CHECK(line(15000) == Approx(0.99945).epsilon(1e-12));
+  CHECK(line(1e6) == 0.9999);
+  CHECK(cosine(0) == Approx(0.996).epsilon(1e-12));
+  CHECK(cosine(500) == Approx(0.998).epsilon(1e-12));
+  // BYOL: 1 - (1 - τ) (cos(πk / K) + 1) / 2
+  CHECK(cosine(200) == Approx(1 - 0.004 * (std::cos(3.14159265358979 * 0.2) + 1) / 2).epsilon(1e-12));
+  CHECK(cosine(1000) == 1);
+  CHECK_FALSE(Ema<Cpu>::data2vec_teacher().warm_up);
+  CHECK_FALSE(Ema<Cpu>::cosine_teacher(10).warm_up);
+}
+
 TEST_CASE("options out of range are refused", "[training]") {
   Context<Cpu> ctx;
   const Mixture<Cpu> model(ctx);

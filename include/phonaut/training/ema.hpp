@@ -38,6 +38,14 @@ class Ema {
   static Config running_mean() {
     return {.keep = [](double n) { return n / (n + 1); }, .warm_up = false, .follows = {}};
   }
+  /// data2vec's teacher: keep goes up on a straight line, without warm-up.
+  static Config data2vec_teacher(double steps = 30000, double start = 0.999, double finish = 0.9999) {
+    return {.keep = LinearRamp{start, finish, steps}, .warm_up = false, .follows = {}};
+  }
+  /// The teacher of BYOL and DINO (and JEPA): keep goes up to 1 on half a cosine over the whole training.
+  static Config cosine_teacher(double steps, double start = 0.996) {
+    return {.keep = CosineRamp{start, 1, steps}, .warm_up = false, .follows = {}};
+  }
 
   /// Throws ShapeError if the two do not have the same weights, ConfigError if they share one.
   template <class Model>
