@@ -151,7 +151,8 @@ TEST_CASE("smoothed arcs are the mean of three logarithms", "[losses]") {
     const double total = norm([&, n = n, s = s](long v) { return lm.in()(n, s, v); });
     for (long v = 0; v < classes; ++v) unigram[static_cast<size_t>(v)] += std::exp(lm.in()(n, s, v) - total) / 5;
   }
-  for (const auto& [encoder, decoder] : {std::pair{0.0, 0.0}, {0.0, 0.25}, {0.1, 0.0}, {0.3, 0.6}}) {
+  for (const auto& shares : {std::pair{0.0, 0.0}, {0.0, 0.25}, {0.1, 0.0}, {0.3, 0.6}}) {
+    const double encoder = shares.first, decoder = shares.second;
     const auto arcs = smoothed_joiner_arcs(am, lm, transcripts, {.encoder_only = encoder, .decoder_only = decoder});
     for (long n = 0; n < 2; ++n)
       for (long t = 0; t < time; ++t)
