@@ -162,7 +162,8 @@ LatticeArcs<B> joiner_arcs(const Var<B, 4>& any, const NodeWindows<B>& windows, 
         const auto dx = c.sink(x);
         if (!dx) return;
         // The kernel takes what is the negative of the arcs' gradients where the loss is a transducer's.
-        const auto shares = c.empty(dy.shape()), once = c.full(Shape<1>{batch}, S(1));
+        const Tensor<B, 3> shares = c.empty(dy.shape());
+        const Tensor<B, 1> once = c.full(Shape<1>{batch}, S(1));
         kernel::scale(c.backend(), S(-1), View<const S, 1>(dy.data(), {dy.size()}), shares.data(), false);
         kernel::rnnt_backward(c.backend(), blank, static_cast<const S*>(once.data()), x.in(),
                               kernel::NodeWindow{windows.data(), time, width}, pointer(lengths),
