@@ -10,7 +10,7 @@
 #include <set>
 #include <tuple>
 
-#include "figures.hpp"
+#include "common/figures.hpp"
 #include "phonaut/io/atomic_file.hpp"
 
 using figures::escaped;
@@ -76,8 +76,8 @@ std::string spectrogram(const std::vector<float>& mel, int mels, double low, dou
                      figures::heat_map(mel, frames, mels, low, high));
 }
 
-std::string figure_html(const std::string& inner, const std::string& caption) {
-  return fmt::format("<figure>{}<figcaption>{}</figcaption></figure>", inner, escaped(caption));
+std::string figure_html(const figures::Chart& chart, const std::string& caption) {
+  return fmt::format("<figure>{}<figcaption>{}</figcaption></figure>", figures::element(chart), escaped(caption));
 }
 
 std::string comparison_table(const json& summary, const json& baseline, const std::vector<std::string>& names) {

@@ -1,4 +1,4 @@
-#include "figures.hpp"
+#include "common/figures.hpp"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,15 @@ namespace figures {
 
 namespace {
 
-constexpr double kWidth = 460, kHeight = 280, kLeft = 62, kRight = 14, kTop = 34, kBottom = 44;
+constexpr double kLeft = 62, kRight = 14, kTop = 34, kBottom = 44;  // around the axes
+
+/// Looks of a picture that is a file of its own: a card, light or dark as the reader's screen.
+constexpr const char* kStyle =
+    R"(svg{font-family:system-ui,sans-serif;--ink:#1c2026;--soft:#667;--line:#d7dbe0;--card:#fff}
+@media(prefers-color-scheme:dark){svg{--ink:#e7e9ec;--soft:#9aa3ad;--line:#39404a;--card:#1c2026}}
+.card{fill:var(--card)}.title{font-size:14px;font-weight:600;fill:var(--ink)}.tick{font-size:10.5px;fill:var(--soft)}
+.label{font-size:11.5px;fill:var(--soft)}.grid{stroke:var(--line);stroke-width:.7}.whisker{stroke:var(--ink);stroke-width:1.6}
+.wave{fill:none;stroke:var(--ink);stroke-width:.8})";
 
 /// Round numbers that span [low, high].
 std::vector<double> ticks(double low, double high, int about = 5) {
@@ -146,83 +154,116 @@ std::string base64(const std::string& bytes) {
   return out;
 }
 
-std::string line_chart(const Axes& axes, const std::vector<Line>& lines) {
-  const auto shown = [&](double v) { return axes.log_y ? std::log10(std::max(v, 1e-12)) : v; };
+std::string element(const Chart& chart) {
+  return fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>{}</svg>", chart.width, chart.height,
+                     escaped(chart.title), chart.body);
+}
+
+std::string file(const std::vector<Chart>& charts, int columns) {
+  constexpr double gap = 12;
+  double width = 0, y = gap;
+  std::string body;
+  for (size_t first = 0; first < charts.size(); first += static_cast<size_t>(columns)) {
+    double x = gap, height = 0;
+    for (size_t i = first; i < std::min(charts.size(), first + static_cast<size_t>(columns)); ++i) {
+      body += fmt::format("<g transform='translate({:.0f},{:.0f})'>{}</g>\n", x, y, charts[i].body);
+      x += charts[i].width + gap;
+      height = std::max(height, charts[i].height);
+    }
+    width = std::max(width, x);
+    y += height + gap;
+  }
+  return fmt::format(
+      "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {0:.0f} {1:.0f}' width='{0:.0f}' "
+      "height='{1:.0f}'><style>{2}</style>\n<rect class='card' width='{0:.0f}' height='{1:.0f}' rx='8'/>\n{3}</svg>\n",
+      width, y, kStyle, body);
+}
+
+Chart line_chart(const Axes& axes, const std::vector<Line>& lines) {
+  const auto along = [](bool log, double v) { return log ? std::log10(std::max(v, 1e-12)) : v; };
+  const auto drawn = [&](double x, double y) {
+    return std::isfinite(x) && std::isfinite(y) && (!axes.log_x || x > 0) && (!axes.log_y || y > 0);
+  };
   Range xs, ys;
   for (const Line& line : lines)
     for (size_t i = 0; i < line.x.size() && i < line.y.size(); ++i) {
-      xs.take(line.x[i]);
-      if (!axes.log_y || line.y[i] > 0) ys.take(shown(line.y[i]));
+      if (!axes.log_x || line.x[i] > 0) xs.take(along(axes.log_x, line.x[i]));
+      if (!axes.log_y || line.y[i] > 0) ys.take(along(axes.log_y, line.y[i]));
     }
   xs.settle();
   ys.settle();
-  const auto px = [&](double x) { return kLeft + (x - xs.low) / (xs.high - xs.low) * (kWidth - kLeft - kRight); };
-  const auto py = [&](double y) {
-    return kHeight - kBottom - (y - ys.low) / (ys.high - ys.low) * (kHeight - kTop - kBottom);
-  };
+  const double right = axes.width - kRight, bottom = axes.height - kBottom;
+  const auto px = [&](double x) { return kLeft + (x - xs.low) / (xs.high - xs.low) * (right - kLeft); };
+  const auto py = [&](double y) { return bottom - (y - ys.low) / (ys.high - ys.low) * (bottom - kTop); };
+  const auto marked = [](bool log, const Range& r) { return log ? log_ticks(r.low, r.high) : ticks(r.low, r.high); };
 
-  std::string svg =
-      fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>", kWidth, kHeight, escaped(axes.title));
-  svg += fmt::format("<text class='title' x='{}' y='18'>{}</text>", kLeft, escaped(axes.title));
-  for (double x : ticks(xs.low, xs.high)) {
-    svg +=
-        fmt::format("<line class='grid' x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}'/>", px(x), kTop, kHeight - kBottom);
-    svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>", px(x),
-                       kHeight - kBottom + 15, number(x));
+  std::string svg = fmt::format("<text class='title' x='{}' y='18'>{}</text>", kLeft, escaped(axes.title));
+  for (double x : marked(axes.log_x, xs)) {
+    svg += fmt::format("<line class='grid' x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}'/>", px(x), kTop, bottom);
+    svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>", px(x), bottom + 15,
+                       number(axes.log_x ? std::pow(10, x) : x));
   }
-  for (double y : axes.log_y ? log_ticks(ys.low, ys.high) : ticks(ys.low, ys.high)) {
-    svg +=
-        fmt::format("<line class='grid' x1='{0}' x2='{1}' y1='{2:.1f}' y2='{2:.1f}'/>", kLeft, kWidth - kRight, py(y));
+  for (double y : marked(axes.log_y, ys)) {
+    svg += fmt::format("<line class='grid' x1='{0}' x2='{1}' y1='{2:.1f}' y2='{2:.1f}'/>", kLeft, right, py(y));
     svg += fmt::format("<text class='tick' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", kLeft - 6, py(y) + 4,
                        number(axes.log_y ? std::pow(10, y) : y));
   }
-  svg += fmt::format("<text class='label' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>",
-                     (kLeft + kWidth - kRight) / 2, kHeight - 8, escaped(axes.x_label));
+  svg += fmt::format("<text class='label' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>", (kLeft + right) / 2,
+                     axes.height - 8, escaped(axes.x_label));
   svg += fmt::format("<text class='label' transform='translate(13,{:.1f}) rotate(-90)' text-anchor='middle'>{}</text>",
-                     (kTop + kHeight - kBottom) / 2, escaped(axes.y_label));
+                     (kTop + bottom) / 2, escaped(axes.y_label));
   double legend = kTop + 12;
+  const double legend_x = axes.legend_left ? kLeft + 8 : right - 112;
   for (const Line& line : lines) {
-    std::string points;
-    for (size_t i = 0; i < line.x.size() && i < line.y.size(); ++i)
-      if (std::isfinite(line.y[i]) && (!axes.log_y || line.y[i] > 0))
-        points += fmt::format("{:.1f},{:.1f} ", px(line.x[i]), py(shown(line.y[i])));
-    svg += fmt::format("<polyline fill='none' stroke='{}' stroke-width='1.6'{} points='{}'/>", line.colour,
-                       line.dashed ? " stroke-dasharray='5 4'" : "", points);
+    std::string points, marks;
+    long count = 0;
+    for (size_t i = 0; i < line.x.size() && i < line.y.size(); ++i) {
+      if (!drawn(line.x[i], line.y[i])) continue;
+      const double x = px(along(axes.log_x, line.x[i])), y = py(along(axes.log_y, line.y[i]));
+      points += fmt::format("{:.1f},{:.1f} ", x, y);
+      if (line.marks) marks += fmt::format("<circle cx='{:.1f}' cy='{:.1f}' r='3.2' fill='{}'/>", x, y, line.colour);
+      ++count;
+    }
+    if (count > 1)
+      svg += fmt::format("<polyline fill='none' stroke='{}' stroke-width='1.6'{} points='{}'/>", line.colour,
+                         line.dashed ? " stroke-dasharray='5 4'" : "", points);
+    svg += marks;
     if (line.name.empty()) continue;  // further seeds of a line that is named already
-    svg += fmt::format("<line x1='{0}' x2='{1}' y1='{2}' y2='{2}' stroke='{3}' stroke-width='2.5'/>",
-                       kWidth - kRight - 112, kWidth - kRight - 94, legend - 4, line.colour);
-    svg += fmt::format("<text class='tick' x='{}' y='{}'>{}</text>", kWidth - kRight - 90, legend, escaped(line.name));
+    svg += fmt::format("<line x1='{0}' x2='{1}' y1='{2}' y2='{2}' stroke='{3}' stroke-width='2.5'{4}/>", legend_x,
+                       legend_x + 18, legend - 4, line.colour, line.dashed ? " stroke-dasharray='5 4'" : "");
+    svg += fmt::format("<text class='tick' x='{}' y='{}'>{}</text>", legend_x + 22, legend, escaped(line.name));
     legend += 15;
   }
-  return svg + "</svg>";
+  return {svg, axes.title, axes.width, axes.height};
 }
 
-std::string bar_chart(const std::string& title, const std::vector<Bar>& bars) {
-  const double row = 26, height = kTop + row * static_cast<double>(bars.size()) + 12, left = 86;
+Chart bar_chart(const std::string& title, const std::vector<Bar>& bars, double names, double row) {
+  const double width = 460, height = kTop + row * static_cast<double>(bars.size()) + 12;
   Range range;
   range.take(0);
   for (const Bar& bar : bars) {
+    range.take(bar.mean);
     range.take(bar.low);
     range.take(bar.high);
   }
   range.settle();
-  const auto px = [&](double v) { return left + (v - range.low) / (range.high - range.low) * (kWidth - left - 70); };
-  std::string svg = fmt::format("<svg viewBox='0 0 {} {}' role='img' aria-label='{}'>", kWidth, height, escaped(title));
-  svg += fmt::format("<text class='title' x='8' y='18'>{}</text>", escaped(title));
+  const auto px = [&](double v) { return names + (v - range.low) / (range.high - range.low) * (width - names - 70); };
+  std::string svg = fmt::format("<text class='title' x='8' y='18'>{}</text>", escaped(title));
   double y = kTop;
   for (const Bar& bar : bars) {
     const double x0 = px(std::min(0.0, bar.mean)), x1 = px(std::max(0.0, bar.mean)), middle = y + row / 2 - 2;
-    svg += fmt::format("<text class='label' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", left - 8, middle + 4,
+    svg += fmt::format("<text class='label' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", names - 8, middle + 4,
                        escaped(bar.name));
     svg += fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.1f}' height='{}' fill='{}' rx='2'/>", x0, y + 2,
-                       std::max(0.5, x1 - x0), row - 8, bar.colour);
-    svg += fmt::format("<line class='whisker' x1='{:.1f}' x2='{:.1f}' y1='{:.1f}' y2='{:.1f}'/>", px(bar.low),
-                       px(bar.high), middle, middle);
+                       std::max(0.5, x1 - x0), std::max(4.0, row - 8), bar.colour);
+    if (bar.high > bar.low)
+      svg += fmt::format("<line class='whisker' x1='{:.1f}' x2='{:.1f}' y1='{:.1f}' y2='{:.1f}'/>", px(bar.low),
+                         px(bar.high), middle, middle);
     svg += fmt::format("<text class='tick' x='{:.1f}' y='{:.1f}'>{}</text>", std::max(x1, px(bar.high)) + 6, middle + 4,
                        number(bar.mean));
     y += row;
   }
-  return svg + "</svg>";
+  return {svg, title, width, height};
 }
 
 std::string heat_map(const std::vector<float>& values, int columns, int rows, double low, double high) {
