@@ -53,9 +53,3 @@ std::vector<Plain> plain_features(Context<B>& ctx, int rate) {
           {"log-mel with slopes", [fbank](const Waveform<B>& x) { return Sequences{add_deltas(fbank(x))}; }},
           {"cepstra with slopes", [mfcc](const Waveform<B>& x) { return Sequences{add_deltas(mfcc(x))}; }}};
 }
-
-Waveform<B> waveform_of(Context<B>& ctx, const std::vector<float>& samples, const std::vector<long>& lengths, long time,
-                        int rate) {
-  return {input(ctx, Shape<2>{static_cast<long>(lengths.size()), time}, samples), lengths_of(ctx, lengths),
-          static_cast<double>(rate)};
-}

@@ -4,6 +4,7 @@
 #include <phonaut/models/zipformer_ssl.hpp>
 #include <phonaut/phonaut.hpp>
 
+#include "common/waveforms.hpp"
 #include "config.hpp"
 
 using phonaut::Context;
@@ -30,7 +31,3 @@ struct Plain {
 };
 /// Log-mel, log-mel with slopes, cepstra with slopes. The context must outlive them.
 std::vector<Plain> plain_features(Context<B>& ctx, int rate);
-
-/// A batch of waveforms. Throws ShapeError if the numbers do not fit.
-Waveform<B> waveform_of(Context<B>& ctx, const std::vector<float>& samples, const std::vector<long>& lengths, long time,
-                        int rate);
