@@ -13,13 +13,13 @@ namespace {
 
 constexpr double kLeft = 62, kRight = 14, kTop = 34, kBottom = 44;  // around the axes
 
-/// Looks of a picture that is a file of its own: a card, light or dark as the reader's screen.
-constexpr const char* kStyle =
-    R"(svg{font-family:system-ui,sans-serif;--ink:#1c2026;--soft:#667;--line:#d7dbe0;--card:#fff}
-@media(prefers-color-scheme:dark){svg{--ink:#e7e9ec;--soft:#9aa3ad;--line:#39404a;--card:#1c2026}}
-.card{fill:var(--card)}.title{font-size:14px;font-weight:600;fill:var(--ink)}.tick{font-size:10.5px;fill:var(--soft)}
-.label{font-size:11.5px;fill:var(--soft)}.grid{stroke:var(--line);stroke-width:.7}.whisker{stroke:var(--ink);stroke-width:1.6}
-.wave{fill:none;stroke:var(--ink);stroke-width:.8})";
+/// Looks of a picture that is a file of its own: a card, light or dark as the reader's screen. Without variables, which
+/// many a converter does not know.
+constexpr const char* kStyle = R"(svg{font-family:system-ui,sans-serif}.card{fill:#fff}
+.title{font-size:14px;font-weight:600;fill:#1c2026}.tick{font-size:10.5px;fill:#667}.label{font-size:11.5px;fill:#667}
+.grid{stroke:#d7dbe0;stroke-width:.7}.whisker{stroke:#1c2026;stroke-width:1.6}.wave{fill:none;stroke:#1c2026;stroke-width:.8}
+@media(prefers-color-scheme:dark){.card{fill:#1c2026}.title{fill:#e7e9ec}.tick,.label{fill:#9aa3ad}.grid{stroke:#39404a}
+.whisker,.wave{stroke:#e7e9ec}})";
 
 /// Round numbers that span [low, high].
 std::vector<double> ticks(double low, double high, int about = 5) {
@@ -190,6 +190,7 @@ Chart line_chart(const Axes& axes, const std::vector<Line>& lines) {
       if (!axes.log_x || line.x[i] > 0) xs.take(along(axes.log_x, line.x[i]));
       if (!axes.log_y || line.y[i] > 0) ys.take(along(axes.log_y, line.y[i]));
     }
+  if (axes.zero_y && !axes.log_y && ys.low > 0) ys.low = 0;
   xs.settle();
   ys.settle();
   const double right = axes.width - kRight, bottom = axes.height - kBottom;
@@ -212,8 +213,13 @@ Chart line_chart(const Axes& axes, const std::vector<Line>& lines) {
                      axes.height - 8, escaped(axes.x_label));
   svg += fmt::format("<text class='label' transform='translate(13,{:.1f}) rotate(-90)' text-anchor='middle'>{}</text>",
                      (kTop + bottom) / 2, escaped(axes.y_label));
-  double legend = kTop + 12;
-  const double legend_x = axes.legend_left ? kLeft + 8 : right - 112;
+  // About 5.4 for a letter: there is nothing here that could measure text.
+  size_t letters = 0, named = 0;
+  for (const Line& line : lines) letters = std::max(letters, line.name.size()), named += !line.name.empty();
+  const double legend_x = axes.legend == Axes::Legend::top_left
+                              ? kLeft + 8
+                              : right - std::max(112.0, 26 + 5.4 * static_cast<double>(letters));
+  double legend = axes.legend == Axes::Legend::bottom_right ? bottom - 15 * static_cast<double>(named) + 8 : kTop + 12;
   for (const Line& line : lines) {
     std::string points, marks;
     long count = 0;

@@ -29,7 +29,8 @@ struct Line {
 struct Axes {
   std::string title, x_label, y_label;
   bool log_y = false, log_x = false;
-  bool legend_left = false;  ///< for lines that rise; else the legend is at the right
+  bool zero_y = false;  ///< the axis starts at 0, if nothing is below
+  enum class Legend { top_right, top_left, bottom_right } legend = Legend::top_right;
   double width = 460, height = 280;
 };
 

@@ -30,9 +30,9 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Options {
-  std::string data = "fsdd_digits", out = "units", features = "deltas-cmn", word;
+  std::string data = "fsdd_digits", out = "units", features = "deltas-cmvn", word;
   std::vector<long> clusters = {25, 50, 100, 200};
-  long chosen = 100, merges = 200, passes = 10, takes = 10;
+  long chosen = 50, merges = 200, passes = 10, takes = 10;
   std::uint64_t seed = 1;
   int threads = 0;
   bool quick = false, tokens = false;

@@ -15,6 +15,8 @@ using nlohmann::json;
 
 namespace {
 
+/// A frame looks at 25 ms and moves on by 10: its box stands in the middle of what it looks at, seconds.
+constexpr double kCentre = 0.0075;
 constexpr double kLeft = 62, kWidth = 760, kWave = 54, kMel = 110, kStrip = 22, kGap = 5;
 
 /// Neighbouring numbers get colours that are far from each other: steps of the golden angle.
@@ -56,16 +58,18 @@ figures::Chart chart_of(const Sounding& s, const UnitBpe& bpe, double seconds) {
   svg += row_label("waveform", y + kWave / 2 + 4) + fmt::format("<path class='wave' d='{}'/>", path);
   y += kWave + kGap;
   const long frames = static_cast<long>(s.mel.size()) / s.bands;
+  const double first = kLeft + kCentre * scale;  // where the boxes of frames begin
   const auto [low, high] = std::minmax_element(s.mel.begin(), s.mel.end());
   svg += row_label("log-mel", y + kMel / 2 + 4);
   svg += fmt::format(
-      "<image x='{}' y='{}' width='{:.1f}' height='{}' preserveAspectRatio='none' style='image-rendering:pixelated' "
+      "<image x='{:.1f}' y='{}' width='{:.1f}' height='{}' preserveAspectRatio='none' "
+      "style='image-rendering:pixelated' "
       "href='{}'/>",
-      kLeft, y, static_cast<double>(frames) * frame, kMel,
+      first, y, static_cast<double>(frames) * frame, kMel,
       figures::heat_map(s.mel, static_cast<int>(frames), static_cast<int>(s.bands), *low, *high));
   y += kMel + kGap;
   svg += row_label("units", y + 15);
-  double x = kLeft;
+  double x = first;
   std::vector<double> edges{x};
   for (size_t i = 0; i < s.runs.units.size(); ++i) {
     const double width = static_cast<double>(s.runs.durations[i]) * frame;
@@ -84,7 +88,7 @@ figures::Chart chart_of(const Sounding& s, const UnitBpe& bpe, double seconds) {
   for (double t = 0; t <= seconds + 1e-9; t += 0.1)
     svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{:.1f}</text>", kLeft + t * scale,
                        y + 11, t);
-  svg += fmt::format("<text class='tick' x='{}' y='{}' text-anchor='end'>seconds</text>", kLeft - 8, y + 11);
+  svg += fmt::format("<text class='tick' x='{}' y='{}' text-anchor='end'>seconds</text>", kLeft - 14, y + 11);
   return {svg, s.title, kWidth, y + 16};
 }
 
@@ -121,19 +125,24 @@ std::string words_picture(const std::vector<Sounding>& soundings, const UnitBpe&
 std::string sweep_picture(const json& table, const std::string& chosen) {
   constexpr const char* colours[] = {"#9aa3ad", "#5b8def", "#1f4fa3", "#e0a458", "#d9622b", "#a32a1f"};
   // One line per kind of features.
-  const auto by_kind = [&](const char* title, const char* label, const char* key, double factor) {
+  const auto by_kind = [&](const char* title, const char* label, const char* key, bool legend) {
     std::vector<figures::Line> lines;
     for (const FeatureKind& kind : feature_kinds()) {
-      figures::Line line{kind.name, {}, {}, colours[lines.size()], !kind.slopes, true};
+      figures::Line line{legend ? kind.name : "", {}, {}, colours[lines.size()], !kind.slopes, true};
       for (const json& row : table)
         if (row.at("features") == kind.key && row.at(key).is_number()) {
           line.x.push_back(row.at("clusters").get<double>());
-          line.y.push_back(factor * row.at(key).get<double>());
+          line.y.push_back(100 * row.at(key).get<double>());
         }
       lines.push_back(line);
     }
-    return figures::line_chart(
-        {.title = title, .x_label = "clusters", .y_label = label, .log_x = true, .legend_left = true}, lines);
+    return figures::line_chart({.title = title,
+                                .x_label = "clusters",
+                                .y_label = label,
+                                .log_x = true,
+                                .zero_y = true,
+                                .legend = figures::Axes::Legend::bottom_right},
+                               lines);
   };
   std::vector<figures::Line> rates;
   const auto rate = [&](const char* name, const char* colour, const std::vector<const char*>& parts) {
@@ -155,15 +164,16 @@ std::string sweep_picture(const json& table, const std::string& chosen) {
   const bool words =
       std::any_of(table.begin(), table.end(), [](const json& row) { return row.at("words").is_number(); });
   if (words) {
-    charts.push_back(by_kind("What units know of words, unheard speakers", "PNMI (%)", "words", 100));
-    charts.push_back(by_kind("What units know of speakers", "PNMI (%)", "speakers", 100));
-    charts.push_back(by_kind("ABX over words across unheard speakers", "error (%)", "abx", 100));
+    charts.push_back(by_kind("What units know of words, unheard speakers", "PNMI (%)", "words", true));
+    charts.push_back(by_kind("What units know of speakers, all of them", "PNMI (%)", "speakers", false));
+    charts.push_back(by_kind("ABX over words across unheard speakers", "error (%)", "abx", false));
   }
-  charts.push_back(figures::line_chart({.title = "What they cost (" + feature_kind(chosen).name + ")",
-                                        .x_label = "clusters",
+  charts.push_back(figures::line_chart({.title = "What they cost",
+                                        .x_label = "clusters of " + feature_kind(chosen).name,
                                         .y_label = "bits per second, entropy-coded",
                                         .log_x = true,
-                                        .legend_left = true},
+                                        .zero_y = true,
+                                        .legend = figures::Axes::Legend::bottom_right},
                                        rates));
   return figures::file(charts, 2);
 }
