@@ -159,16 +159,16 @@ std::string element(const Chart& chart) {
                      escaped(chart.title), chart.body);
 }
 
-std::string file(const std::vector<Chart>& charts, int columns) {
+std::string file(const std::vector<std::vector<Chart>>& rows) {
   constexpr double gap = 12;
   double width = 0, y = gap;
   std::string body;
-  for (size_t first = 0; first < charts.size(); first += static_cast<size_t>(columns)) {
+  for (const auto& row : rows) {
     double x = gap, height = 0;
-    for (size_t i = first; i < std::min(charts.size(), first + static_cast<size_t>(columns)); ++i) {
-      body += fmt::format("<g transform='translate({:.0f},{:.0f})'>{}</g>\n", x, y, charts[i].body);
-      x += charts[i].width + gap;
-      height = std::max(height, charts[i].height);
+    for (const Chart& chart : row) {
+      body += fmt::format("<g transform='translate({:.0f},{:.0f})'>{}</g>\n", x, y, chart.body);
+      x += chart.width + gap;
+      height = std::max(height, chart.height);
     }
     width = std::max(width, x);
     y += height + gap;

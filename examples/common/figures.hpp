@@ -15,8 +15,8 @@ struct Chart {
 /// The chart as an <svg> element of an HTML page, whose style sheet gives the classes title, tick, label, grid and
 /// whisker their looks.
 std::string element(const Chart& chart);
-/// Charts in rows of `columns`, as an SVG file with a style sheet of its own.
-std::string file(const std::vector<Chart>& charts, int columns);
+/// Rows of charts, as an SVG file with a style sheet of its own.
+std::string file(const std::vector<std::vector<Chart>>& rows);
 
 struct Line {
   std::string name;  ///< in the legend; empty: not there

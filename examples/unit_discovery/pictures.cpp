@@ -117,9 +117,9 @@ Sounding sounding_of(Context<B>& ctx, const Utterance& recording, int rate, cons
 std::string words_picture(const std::vector<Sounding>& soundings, const UnitBpe& bpe) {
   double seconds = 0.1;
   for (const Sounding& s : soundings) seconds = std::max(seconds, static_cast<double>(s.samples.size()) / s.rate);
-  std::vector<figures::Chart> charts;
-  for (const Sounding& s : soundings) charts.push_back(chart_of(s, bpe, seconds));
-  return figures::file(charts, 1);
+  std::vector<std::vector<figures::Chart>> rows;
+  for (const Sounding& s : soundings) rows.push_back({chart_of(s, bpe, seconds)});
+  return figures::file(rows);
 }
 
 std::string sweep_picture(const json& table, const std::string& chosen) {
@@ -160,20 +160,16 @@ std::string sweep_picture(const json& table, const std::string& chosen) {
   rate("runs and durations", "#2a78c8", {"runs", "durations"});
   rate("runs alone", "#3a9a5b", {"runs"});
   rate("pairs of runs", "#d9622b", {"tokens"});
-  std::vector<figures::Chart> charts;
-  const bool words =
-      std::any_of(table.begin(), table.end(), [](const json& row) { return row.at("words").is_number(); });
-  if (words) {
-    charts.push_back(by_kind("What units know of words, unheard speakers", "PNMI (%)", "words", true));
-    charts.push_back(by_kind("What units know of speakers, all of them", "PNMI (%)", "speakers", false));
-    charts.push_back(by_kind("ABX over words across unheard speakers", "error (%)", "abx", false));
-  }
-  charts.push_back(figures::line_chart({.title = "What they cost",
-                                        .x_label = "clusters of " + feature_kind(chosen).name,
-                                        .y_label = "bits per second, entropy-coded",
-                                        .log_x = true,
-                                        .zero_y = true,
-                                        .legend = figures::Axes::Legend::bottom_right},
-                                       rates));
-  return figures::file(charts, 2);
+  const auto cost = figures::line_chart({.title = "What they cost",
+                                         .x_label = "clusters of " + feature_kind(chosen).name,
+                                         .y_label = "bits per second, entropy-coded",
+                                         .log_x = true,
+                                         .zero_y = true,
+                                         .legend = figures::Axes::Legend::bottom_right},
+                                        rates);
+  if (std::none_of(table.begin(), table.end(), [](const json& row) { return row.at("words").is_number(); }))
+    return figures::file({{cost}});
+  return figures::file({{by_kind("What units know of words, unheard speakers", "PNMI (%)", "words", true),
+                         by_kind("What units know of speakers, all of them", "PNMI (%)", "speakers", false)},
+                        {by_kind("ABX over words across unheard speakers", "error (%)", "abx", false), cost}});
 }
