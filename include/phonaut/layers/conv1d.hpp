@@ -9,7 +9,7 @@ namespace phonaut {
 
 /// What stands around the frames of an utterance for a convolution: as many zeros as are said, or as its width needs.
 struct ConvPadding {
-  enum class Kind { ends, causal, centred } kind = Kind::ends;
+  enum class Kind { ends, causal, by_stride, centred } kind = Kind::ends;
   long before = 0, after = 0;
 
   /// Nothing: the output is shorter than the input.
@@ -18,6 +18,9 @@ struct ConvPadding {
   static ConvPadding ends(long before, long after) { return {Kind::ends, before, after}; }
   /// All in front: an output frame sees no later frame than its own; ceil(T / stride) frames.
   static ConvPadding causal() { return {Kind::causal, 0, 0}; }
+  /// An output frame sees all of its own stride and nothing later: ceil(T / stride) frames, the last stride completed
+  /// by zeros. Chunks of whole strides then give their frames at once. (EnCodec's and Mimi's.)
+  static ConvPadding by_stride() { return {Kind::by_stride, 0, 0}; }
   /// Half on either side (the odd one behind): ceil(T / stride) frames.
   static ConvPadding centred() { return {Kind::centred, 0, 0}; }
 
@@ -26,6 +29,8 @@ struct ConvPadding {
     switch (kind) {
       case Kind::causal:
         return {taps, stride, dilation, needed, 0};
+      case Kind::by_stride:
+        return {taps, stride, dilation, needed + 1 - stride, stride - 1};
       case Kind::centred:
         return {taps, stride, dilation, needed / 2, needed - needed / 2};
       case Kind::ends:
@@ -87,6 +92,7 @@ struct ConvTranspose1d {
     long taps = 1, stride = 1, dilation = 1, groups = 1;
     long before = 0, after = 0;  ///< frames cut off the ends; PyTorch's padding=p is before = after = p
     bool bias = true;
+    bool normed = false;  ///< the weight is a direction, with a gain for each input channel (weight_norm)
 
     /// Cuts so that T frames become T · stride: the frames that overlap go at the back, so that nothing comes early.
     static Config causal(long in, long out, long taps, long stride) {
@@ -94,6 +100,7 @@ struct ConvTranspose1d {
     }
   };
   Param<B, 3> weight;  ///< (in, taps, out / groups); published weights have taps last
+  Param<B, 1> gain;    ///< (in), or absent
   Param<B, 1> bias;    ///< (out), or absent
   ConvGrid grid;
   long groups = 1;
@@ -107,15 +114,20 @@ struct ConvTranspose1d {
                                groups, " groups"));
     const Init init = Init::fan_in(c.out / groups * c.taps);
     weight = make_param(ctx, Shape<3>{c.in, c.taps, c.out / groups}, init);
+    if (c.normed) gain = gains_of(ctx, weight);
     if (c.bias) bias = make_param(ctx, Shape<1>{c.out}, init);
   }
 
-  Sequence<B> operator()(const Sequence<B>& x) const { return conv_transpose1d(x, weight, bias, grid, groups); }
+  Sequence<B> operator()(const Sequence<B>& x) const {
+    if (!gain) return conv_transpose1d(x, weight, bias, grid, groups);
+    return conv_transpose1d(x, normed_weight(x.context(), weight, gain), bias, grid, groups);
+  }
   /// Frames that come out of `time` frames.
   long frames(long time) const { return grid.frames_back(time); }
 
   static void visit(auto& self, auto&& f) {
-    f("weight", self.weight);
+    f(self.gain ? "weight_v" : "weight", self.weight);
+    f("weight_g", self.gain);
     f("bias", self.bias);
   }
 };
