@@ -1,5 +1,6 @@
 // Tape, sinks, gradients outside of parameters, gradient accumulation, recompute, stale values.
 #include "catch.hpp"
+#include "phonaut/core/frozen_weights.hpp"
 #include "phonaut/core/recompute.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/shape.hpp"
@@ -22,6 +23,22 @@ TEST_CASE("gradients live outside of parameters and add up over backward passes"
     CHECK(to_vector(gradients[w]) == std::vector<double>{1.0 * pass, 10.0 * pass, 100.0 * pass});
   }
   CHECK(gradients.count() == 1);
+}
+
+TEST_CASE("frozen weights get no gradient, and what they are applied to gets its own", "[core]") {
+  Context<Ref> ctx;
+  const auto w = make_param(ctx, Shape<1>{2}, Init::constant(3));
+  ctx.train();
+  const auto x = ctx.variable(tensor_of<Ref>(Shape<1>{2}, std::vector{1.0, 4.0}));
+  Gradients<Ref> gradients;
+  {
+    const FrozenWeights<Ref> frozen(ctx);
+    ctx.backward(sum(x * ctx.lift(w)), gradients);
+  }
+  CHECK(to_vector(gradients[x]) == std::vector<double>{3, 3});
+  CHECK_FALSE(gradients.has(w));
+  ctx.backward(sum(input(ctx, Shape<1>{2}, std::vector{1.0, 4.0}) * ctx.lift(w)), gradients);
+  CHECK(to_vector(gradients[w]) == std::vector<double>{1, 4});
 }
 
 TEST_CASE("a value that is used twice collects both gradients", "[core]") {

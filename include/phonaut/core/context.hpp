@@ -74,6 +74,9 @@ class Context {
   bool recording() const { return recording_; }
   void set_training(bool on) { training_ = on; }
   void set_recording(bool on) { recording_ = on; }
+  /// Whether weights are constants for now (core/frozen_weights.hpp).
+  bool frozen() const { return frozen_; }
+  void set_frozen(bool on) { frozen_ = on; }
 
   // ---- randomness and schedules ----
   Random& random() { return random_; }
@@ -159,7 +162,7 @@ class Context {
     if (!w) return {};
     if (!w.is_param()) return Var<B, R>(*this, w.tensor(), w.slot());
     if (watching_) last_weight_ = w.tensor().data();
-    return Var<B, R>(*this, w.tensor(), recording_ ? leaf_slot(w.tensor().data()) : Slot{});
+    return Var<B, R>(*this, w.tensor(), recording_ && !frozen_ ? leaf_slot(w.tensor().data()) : Slot{});
   }
   template <size_t R>
   Var<B, R> lift(const Param<B, R>& w) {
@@ -402,7 +405,7 @@ class Context {
   Pool<HostMemory>* host_pool_;
   Random random_;
   long step_ = 0, weights_made_ = 0;
-  bool training_ = false, recording_ = false, poisoned_ = false, watching_ = false;
+  bool training_ = false, recording_ = false, frozen_ = false, poisoned_ = false, watching_ = false;
   const void* last_weight_ = nullptr;
   std::optional<const void*> spoiled_;
   std::uint32_t epoch_ = 1;
