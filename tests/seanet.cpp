@@ -237,3 +237,45 @@ TEST_CASE("SEANet refuses sizes that make no sense", "[seanet]") {
   CHECK(std::fabs(static_cast<double>(parameter_count(SeanetDecoder<Cpu>(ctx, SeanetConfig::mimi()))) - 14.7e6) <
         0.1e6);
 }
+
+TEST_CASE("standardised convolutions give values of mean 0 and variance 1", "[seanet]") {
+  for (const bool normed : {true, false}) {
+    CAPTURE(normed);
+    Context<Cpu> ctx;
+    SeanetConfig c = small();
+    c.normed = normed;
+    const SeanetEncoder<Cpu> encoder(ctx, c);
+    const SeanetDecoder<Cpu> decoder(ctx, c);
+    const Waveform<Cpu> x = waves(ctx, 3, 120, 5, {120, 61, 90});
+    /// Mean and standard deviation of the real frames, of one channel or (-1) of all.
+    const auto moments = [](const Sequence<Cpu>& y, long channel) {
+      const auto values = values_of(y.frames);
+      double sum = 0, square = 0, count = 0;
+      for (long n = 0; n < y.batch(); ++n)
+        for (long i = 0; i < y.length(n) * y.channels(); ++i)
+          if (channel < 0 || i % y.channels() == channel) {
+            const double v = values[static_cast<size_t>(n * y.time() * y.channels() + i)];
+            sum += v, square += v * v, count += 1;
+          }
+      return std::pair(sum / count, std::sqrt(square / count - sum * sum / count / count));
+    };
+    const Sequence<Cpu> latents = encoder.standardise(as_column(x));
+    for (long channel = 0; channel < c.dims; ++channel) {
+      const auto [mean, deviation] = moments(latents, channel);
+      CHECK(std::fabs(mean) < 1e-5);  // single precision
+      CHECK(std::fabs(deviation - 1) < 1e-5);
+    }
+    // What it returned is what the encoder makes of it now, and inner layers have the same moments.
+    CHECK(values_of(encoder(x).frames) == values_of(latents.frames));
+    const auto [mean, deviation] =
+        moments(encoder.first(Sequence<Cpu>{reshape(x.samples, Shape<3>{3, 120, 1}), x.lengths, 0}), 2);
+    CHECK(std::fabs(mean) < 1e-5);
+    CHECK(std::fabs(deviation - 1) < 1e-5);
+
+    const Sequence<Cpu> sound = decoder.standardise(latents, 0.1);
+    const auto [level_mean, level] = moments(sound, -1);
+    CHECK(std::fabs(level_mean) < 1e-6);
+    CHECK(std::fabs(level - 0.1) < 1e-6);
+    CHECK_THROWS_AS(encoder.standardise(as_column(waves(ctx, 2, 12, 1, {0, 0}))), ShapeError);
+  }
+}

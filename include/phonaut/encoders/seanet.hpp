@@ -1,11 +1,15 @@
 #pragma once
 // Sound to latents by strided convolutions: the encoder of SoundStream, EnCodec and Mimi (layers/seanet.hpp).
+#include "phonaut/core/unrecorded.hpp"
 #include "phonaut/core/waveform.hpp"
 #include "phonaut/layers/seanet.hpp"
+#include "phonaut/layers/standardise.hpp"
+#include "phonaut/ops/mask_samples.hpp"
 
 namespace phonaut {
 
-/// Waveform (N, samples) -> frames (N, ceil(samples / hop), dims). Causal: a frame knows nothing behind its own hop.
+/// Waveform (N, samples), or frames (N, T, signal), -> frames (N, ceil(T / hop), dims). Causal: a frame knows nothing
+/// behind its own hop.
 ///
 ///   auto state = encoder.start(batch);
 ///   while (...) frames = encoder(chunk, state);   // chunks of whole hops; a shorter one ends its streams
@@ -28,7 +32,7 @@ struct SeanetEncoder {
   /// Throws ConfigError for sizes that make no sense.
   SeanetEncoder(Context<B>& ctx, const SeanetConfig& c)
       : config(checked(c)),
-        first(ctx, same_rate(1, c.channels, c.taps)),
+        first(ctx, same_rate(c.signal, c.channels, c.taps)),
         last(ctx, same_rate(c.widest(), c.dims, c.last_taps)) {
     long channels = c.channels;
     for (const long stride : c.strides) {
@@ -42,15 +46,25 @@ struct SeanetEncoder {
     }
   }
 
-  Sequence<B> operator()(const Waveform<B>& x) const {
+  /// Throws ShapeError for another number of channels than the signal has.
+  Sequence<B> operator()(const Sequence<B>& x) const {
     WholeRecordings convolve;
+    return run(x, convolve);
+  }
+  Sequence<B> operator()(const Waveform<B>& x) const { return (*this)(as_column(x)); }
+
+  /// Rescales the weights so that every convolution gives values of mean 0 and variance 1 for this batch; returns its
+  /// latents. Once, before training: see StandardiseConvs.
+  Sequence<B> standardise(const Sequence<B>& x) const {
+    const Unrecorded<B> unrecorded(x.context());
+    StandardiseConvs convolve;
     return run(x, convolve);
   }
 
   /// The state of `batch` streams. Throws ConfigError for a batch of none.
   ConvPasts<B> start(long batch) const {
     ConvPasts<B> state("seanet encoder", batch);
-    state.add(first, 1);
+    state.add(first, config.signal);
     for (const Stage& stage : stages) {
       for (const auto& unit : stage.units) unit.add_pasts(state);
       state.add(stage.down, stage.down.weight.extent(2));
@@ -61,16 +75,18 @@ struct SeanetEncoder {
   /// The frames of the next chunk. A stream with fewer samples than the chunk ends with it, and all of them do with a
   /// chunk that is no multiple of the hop. Throws ShapeError for another number of streams than the state's, StateError
   /// for samples of a stream that has ended.
-  Sequence<B> operator()(const Waveform<B>& chunk, ConvPasts<B>& state) const {
+  Sequence<B> operator()(const Sequence<B>& chunk, ConvPasts<B>& state) const {
     Streaming<B> streaming(chunk.context());
     const long hop = config.hop(), whole = (chunk.time() + hop - 1) / hop * hop;
-    const Sequence<B> x = as_frames(chunk);
-    state.streams.check("seanet encoder", x, whole, 0);
+    state.streams.check("seanet encoder", chunk, whole, 0);
     NextChunk<B> convolve(state);
     const Sequence<B> y = run(chunk, convolve);
-    state.streams.count(x);
-    state.streams.end_short(x, whole);
+    state.streams.count(chunk);
+    state.streams.end_short(chunk, whole);
     return y;
+  }
+  Sequence<B> operator()(const Waveform<B>& chunk, ConvPasts<B>& state) const {
+    return (*this)(as_column(chunk), state);
   }
 
   static void visit(auto& self, auto&& f) {
@@ -87,12 +103,10 @@ struct SeanetEncoder {
   typename Conv1d<B>::Config same_rate(long in, long out, long taps) const {
     return {.in = in, .out = out, .taps = taps, .padding = ConvPadding::causal(), .normed = config.normed};
   }
-  static Sequence<B> as_frames(const Waveform<B>& x) {
-    return {reshape(x.samples, Shape<3>{x.batch(), x.time(), 1}), x.lengths, x.rate};
-  }
-  Sequence<B> run(const Waveform<B>& samples, auto& convolve) const {
-    check_lengths("seanet encoder", samples);
-    Sequence<B> x = convolve(first, as_frames(samples));
+  Sequence<B> run(const Sequence<B>& signal, auto& convolve) const {
+    check_channels("seanet encoder", signal.frames.shape(), config.signal, "the first convolution");
+    check_lengths("seanet encoder", signal);
+    Sequence<B> x = convolve(first, signal);
     for (const Stage& stage : stages) {
       for (const auto& unit : stage.units) x = unit.run(x, convolve);
       x = convolve(stage.down, x.with(elu(x.frames)));

@@ -14,6 +14,7 @@ namespace phonaut {
 /// Sizes of a causal SEANet: convolutions between sound and latents, hop = product of the strides. Channels double
 /// where the frame rate falls. Silence stands before the recording, so that a stream gives what its recording gives.
 struct SeanetConfig {
+  long signal = 1;                        ///< channels of what is coded: 1 of a waveform, or the bands of a spectrum
   long dims = 128;                        ///< of a latent frame
   long channels = 32;                     ///< at the rate of the waveform
   std::vector<long> strides{2, 4, 5, 8};  ///< from the waveform on
@@ -43,7 +44,7 @@ struct SeanetConfig {
 
   /// Throws ConfigError for sizes that make no sense.
   void check(const char* op) const {
-    bool fits = dims > 0 && channels > 0 && taps > 0 && last_taps > 0 && unit_taps > 0 && compress > 0 &&
+    bool fits = signal > 0 && dims > 0 && channels > 0 && taps > 0 && last_taps > 0 && unit_taps > 0 && compress > 0 &&
                 channels / compress > 0 && strides.size() < 16;
     for (const long n : strides) fits = fits && n > 0;
     for (const long n : dilations) fits = fits && n > 0;
