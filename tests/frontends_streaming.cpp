@@ -78,7 +78,7 @@ void check_streams(Context<B>& ctx, const Frontend& frontend, const std::vector<
 }
 const auto equal_bits = [](const auto& got, const auto& want) {
   REQUIRE(got.size() == want.size());
-  CHECK(std::memcmp(got.data(), want.data(), got.size() * sizeof(got[0])) == 0);
+  CHECK((got.empty() || std::memcmp(got.data(), want.data(), got.size() * sizeof(got[0])) == 0));
 };
 
 const std::vector<long> many_lengths = {5003, 1600, 400, 399, 280, 161, 121, 119, 80, 79, 1, 0, 2400};

@@ -231,10 +231,11 @@ std::vector<PitchFrame> track_pitch(std::span<const double> samples, const Pitch
   check_pitch_config(config);
   for (size_t i = 0; i < samples.size(); ++i)
     if (!std::isfinite(samples[i])) throw NumericalError(concat("pitch: sample ", i, " is ", samples[i]));
+  if (samples.empty()) return {};
   Periods periods(config);
   const long count = static_cast<long>(samples.size()), extent = periods.extent(), before = extent / 2;
-  const long frames = count > 0 ? 1 + count / config.hop() : 0;
-  std::vector<double> padded(static_cast<size_t>(frames > 0 ? (frames - 1) * config.hop() + extent : 0), 0.0);
+  const long frames = 1 + count / config.hop();
+  std::vector<double> padded(static_cast<size_t>((frames - 1) * config.hop() + extent), 0.0);
   std::copy_n(samples.begin(), std::min(count, static_cast<long>(padded.size()) - before), padded.begin() + before);
 
   std::vector<PitchFrame> track(static_cast<size_t>(frames));

@@ -115,7 +115,7 @@ template <class S, class Options>
 void cmvn_forward(const Reference&, const Options& o, View<const S, 3> x, const long* lengths, View<S, 3> y) {
   using W = Wide<S>;
   const long time = x.shape[1], channels = x.shape[2];
-  for (long n = 0; n < x.shape[0]; ++n) {
+  for (long n = 0; n < x.shape[0] && time > 0; ++n) {  // frames of no time have no memory
     const long real = lengths ? lengths[n] : time;
     for (long c = 0; c < channels; ++c) {
       const S* const from = x.data + n * time * channels + c;
