@@ -230,7 +230,7 @@ void Report::write(const std::filesystem::path& folder) const {
         bars.push_back({name, s.at("mean"), s.at("least"), s.at("greatest"), colour(name)});
       }
     if (!bars.empty())
-      html += figure_html(figures::bar_chart(title, bars), "bar: mean over seeds; whisker: least to greatest");
+      html += figure_html(figures::bar_chart({title}, bars), "bar: mean over seeds; whisker: least to greatest");
   }
   html += "</div>";
 

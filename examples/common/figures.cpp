@@ -36,15 +36,16 @@ std::vector<double> ticks(double low, double high, int about = 5) {
   return values;
 }
 
-/// Where a logarithmic axis from 10^low to 10^high is marked: 1, 2 and 5 of each decade, or decades alone if there are
-/// many.
+/// Where a logarithmic axis from 10^low to 10^high is marked: most of the digits if there is about a decade, 1, 2 and 5
+/// of two, or decades alone if there are more.
 std::vector<double> log_ticks(double low, double high) {
   std::vector<double> values;
   const double first = std::floor(low);
   for (int decade = 0; first + decade <= high; ++decade)
-    for (double digit : {1.0, 2.0, 5.0}) {
+    for (double digit : {1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0}) {
       const double v = first + decade + std::log10(digit);
-      if (v >= low && v <= high && (digit == 1.0 || high - low < 2.5)) values.push_back(v);
+      const double widest = digit == 1.0 ? INFINITY : digit == 2.0 || digit == 5.0 ? 2.5 : 1.2;
+      if (v >= low && v <= high && high - low < widest) values.push_back(v);
     }
   return values.empty() ? ticks(low, high) : values;
 }
@@ -53,7 +54,7 @@ std::string number(double v) {
   const double a = std::fabs(v);
   if (v == 0) return "0";
   if (a >= 1e5 || a < 1e-3) return fmt::format("{:.0e}", v);
-  return fmt::format("{:.4g}", v);
+  return fmt::format("{:.3g}", v);
 }
 
 struct Range {
@@ -196,15 +197,17 @@ Chart line_chart(const Axes& axes, const std::vector<Line>& lines) {
   const double right = axes.width - kRight, bottom = axes.height - kBottom;
   const auto px = [&](double x) { return kLeft + (x - xs.low) / (xs.high - xs.low) * (right - kLeft); };
   const auto py = [&](double y) { return bottom - (y - ys.low) / (ys.high - ys.low) * (bottom - kTop); };
-  const auto marked = [](bool log, const Range& r) { return log ? log_ticks(r.low, r.high) : ticks(r.low, r.high); };
+  const auto marked = [](bool log, const Range& r, double length) {
+    return log ? log_ticks(r.low, r.high) : ticks(r.low, r.high, std::max(5, static_cast<int>(length / 55)));
+  };
 
   std::string svg = fmt::format("<text class='title' x='{}' y='18'>{}</text>", kLeft, escaped(axes.title));
-  for (double x : marked(axes.log_x, xs)) {
+  for (double x : marked(axes.log_x, xs, right - kLeft)) {
     svg += fmt::format("<line class='grid' x1='{0:.1f}' x2='{0:.1f}' y1='{1}' y2='{2}'/>", px(x), kTop, bottom);
     svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{}</text>", px(x), bottom + 15,
                        number(axes.log_x ? std::pow(10, x) : x));
   }
-  for (double y : marked(axes.log_y, ys)) {
+  for (double y : marked(axes.log_y, ys, bottom - kTop)) {
     svg += fmt::format("<line class='grid' x1='{0}' x2='{1}' y1='{2:.1f}' y2='{2:.1f}'/>", kLeft, right, py(y));
     svg += fmt::format("<text class='tick' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", kLeft - 6, py(y) + 4,
                        number(axes.log_y ? std::pow(10, y) : y));
@@ -243,33 +246,35 @@ Chart line_chart(const Axes& axes, const std::vector<Line>& lines) {
   return {svg, axes.title, axes.width, axes.height};
 }
 
-Chart bar_chart(const std::string& title, const std::vector<Bar>& bars, double names, double row) {
-  const double width = 460, height = kTop + row * static_cast<double>(bars.size()) + 12;
+Chart bar_chart(const BarAxes& axes, const std::vector<Bar>& bars) {
+  const double width = 460, row = axes.row, names = axes.names;
+  const double height = kTop + row * static_cast<double>(bars.size()) + 12;
+  const auto along = [&](double v) { return axes.log ? std::log10(std::max(v, 1e-12)) : v; };
   Range range;
-  range.take(0);
-  for (const Bar& bar : bars) {
-    range.take(bar.mean);
-    range.take(bar.low);
-    range.take(bar.high);
-  }
+  if (!axes.log) range.take(0);
+  for (const Bar& bar : bars)
+    for (const double v : {bar.mean, bar.low, bar.high}) range.take(along(v));
+  if (axes.log) range.low = std::floor(range.low);
   range.settle();
-  const auto px = [&](double v) { return names + (v - range.low) / (range.high - range.low) * (width - names - 70); };
-  std::string svg = fmt::format("<text class='title' x='8' y='18'>{}</text>", escaped(title));
+  const double begin = axes.log ? range.low : 0;
+  const auto px = [&](double at) { return names + (at - range.low) / (range.high - range.low) * (width - names - 70); };
+  std::string svg = fmt::format("<text class='title' x='8' y='18'>{}</text>", escaped(axes.title));
   double y = kTop;
   for (const Bar& bar : bars) {
-    const double x0 = px(std::min(0.0, bar.mean)), x1 = px(std::max(0.0, bar.mean)), middle = y + row / 2 - 2;
+    const double x0 = px(std::min(begin, along(bar.mean))), x1 = px(std::max(begin, along(bar.mean)));
+    const double middle = y + row / 2 - 2;
     svg += fmt::format("<text class='label' x='{}' y='{:.1f}' text-anchor='end'>{}</text>", names - 8, middle + 4,
                        escaped(bar.name));
     svg += fmt::format("<rect x='{:.1f}' y='{:.1f}' width='{:.1f}' height='{}' fill='{}' rx='2'/>", x0, y + 2,
                        std::max(0.5, x1 - x0), std::max(4.0, row - 8), bar.colour);
     if (bar.high > bar.low)
-      svg += fmt::format("<line class='whisker' x1='{:.1f}' x2='{:.1f}' y1='{:.1f}' y2='{:.1f}'/>", px(bar.low),
-                         px(bar.high), middle, middle);
-    svg += fmt::format("<text class='tick' x='{:.1f}' y='{:.1f}'>{}</text>", std::max(x1, px(bar.high)) + 6, middle + 4,
-                       number(bar.mean));
+      svg += fmt::format("<line class='whisker' x1='{:.1f}' x2='{:.1f}' y1='{:.1f}' y2='{:.1f}'/>", px(along(bar.low)),
+                         px(along(bar.high)), middle, middle);
+    svg += fmt::format("<text class='tick' x='{:.1f}' y='{:.1f}'>{}</text>", std::max(x1, px(along(bar.high))) + 6,
+                       middle + 4, number(bar.mean));
     y += row;
   }
-  return {svg, title, width, height};
+  return {svg, axes.title, width, height};
 }
 
 std::string heat_map(const std::vector<float>& values, int columns, int rows, double low, double high) {

@@ -42,8 +42,14 @@ struct Bar {
   double mean, low, high;  ///< the whisker goes from low to high; none where they are equal
   std::string colour;
 };
-/// Horizontal bars with whiskers. `names` is the width of the column of names, `row` the height of a bar with its gap.
-Chart bar_chart(const std::string& title, const std::vector<Bar>& bars, double names = 86, double row = 26);
+struct BarAxes {
+  std::string title;
+  double names = 86;  ///< width of the column of names
+  double row = 26;    ///< height of a bar with its gap
+  bool log = false;   ///< bars begin at the power of ten below the least; all must be positive
+};
+/// Horizontal bars with whiskers.
+Chart bar_chart(const BarAxes& axes, const std::vector<Bar>& bars);
 
 /// A (columns × rows) picture of `values[column * rows + row]`, row 0 at the bottom, between `low` (dark) and `high`
 /// (bright), as a data URI of a PNG.

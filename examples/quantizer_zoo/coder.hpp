@@ -1,5 +1,6 @@
 #pragma once
 // What all quantizers of the zoo have in common once they are trained, and how they are trained.
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <memory>
@@ -42,13 +43,19 @@ struct Coder {
 /// How long quantizers are trained.
 struct Budget {
   long follow = 400;   ///< steps where codebooks follow running averages
-  long learn = 1200;   ///< steps where gradients are used
+  long learn = 2000;   ///< steps where gradients are used
   long pieces = 32;    ///< of a batch
   long frames = 64;    ///< of a piece
   long hidden = 128;   ///< channels inside the maps around a quantizer
   double rate = 3e-3;  ///< greatest learning rate
   std::uint64_t seed = 1;
 };
+
+/// The same with a quarter of the pieces in a batch: for what looks at every pair of frame and entry, one by one.
+inline Budget in_small_batches(Budget budget) {
+  budget.pieces = std::max(1L, budget.pieces / 4);
+  return budget;
+}
 
 /// A quantizer of the zoo.
 struct Specimen {

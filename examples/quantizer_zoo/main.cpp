@@ -21,6 +21,7 @@
 
 #include "measure.hpp"
 #include "picture.hpp"
+#include "thread_seconds.hpp"
 
 using namespace phonaut;
 using nlohmann::json;
@@ -43,26 +44,27 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 struct Trained {
   std::unique_ptr<Context<B>> ctx;
   Coder coder;
-  double seconds = 0;
+  double seconds = 0;  ///< of processor time
 };
 
 /// Trains all, several side by side, each on one thread with draws of its own: the numbers do not depend on how many.
 std::vector<Trained> train_all(const std::vector<Specimen>& zoo, const Latents& latents, const Budget& budget,
                                int threads) {
   std::vector<Trained> trained(zoo.size());
-  std::atomic<size_t> next{0}, done{0};
+  std::atomic<size_t> next{0}, done{0};  // from the last one on: among them are those that take long
   std::mutex one;
   std::exception_ptr failed;
   std::vector<std::thread> workers;
-  for (int i = 0; i < threads; ++i)
+  for (int w = 0; w < threads; ++w)
     workers.emplace_back([&] {
-      for (size_t k = next++; k < zoo.size(); k = next++) try {
-          const double start = now();
+      for (size_t i = next++; i < zoo.size(); i = next++) try {
+          const size_t k = zoo.size() - 1 - i;
+          const double begin = thread_seconds();
           B backend;
           backend.threads = 1;
           trained[k].ctx = std::make_unique<Context<B>>(backend, budget.seed);
           trained[k].coder = zoo[k].fit(*trained[k].ctx, latents, budget);
-          trained[k].seconds = now() - start;
+          trained[k].seconds = thread_seconds() - begin;
           const std::lock_guard lock(one);
           fmt::print(stderr, "{:2} of {}: {} trained in {:.1f} s\n", ++done, zoo.size(), zoo[k].name,
                      trained[k].seconds);

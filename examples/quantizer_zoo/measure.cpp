@@ -1,10 +1,10 @@
 #include "measure.hpp"
 
 #include <algorithm>
-#include <chrono>
 #include <phonaut/metrics/rate.hpp>
 
 #include "common/coded_bits.hpp"
+#include "thread_seconds.hpp"
 
 using namespace phonaut;
 using nlohmann::json;
@@ -104,9 +104,9 @@ double seconds_to_encode(Context<B>& ctx, const Coder& coder, const RecordedFram
     double seconds = 0;
     for (size_t first = 0; first < frames.of.size(); first += kRecordings) {
       const Sequence<B> x = batch_of(ctx, frames, first, std::min(frames.of.size(), first + kRecordings));
-      const auto start = std::chrono::steady_clock::now();
+      const double start = thread_seconds();
       coder.encode(x);
-      seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      seconds += thread_seconds() - start;
     }
     if (go > 0) least = std::min(least, seconds);
   }

@@ -44,8 +44,8 @@ std::string zoo_picture(const json& table, const GaussianBound& bound) {
       usage.push_back({name, perplexity, perplexity, perplexity, colour});
     time.push_back({name, micro, micro, micro, colour});
   }
-  const auto used = figures::bar_chart("Perplexity, % of the entries", usage, names, row_height);
-  const auto timed = figures::bar_chart("Microseconds to encode a frame, one thread", time, names, row_height);
+  const auto used = figures::bar_chart({"Perplexity, % of the entries", names, row_height}, usage);
+  const auto timed = figures::bar_chart({"Microseconds to encode a frame, one thread", names, row_height, true}, time);
   const auto rates = figures::line_chart({.title = "Rate and distortion, speakers unheard in training",
                                           .x_label = "bits per frame",
                                           .y_label = "signal to noise (dB)",

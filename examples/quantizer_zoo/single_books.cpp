@@ -47,11 +47,10 @@ Specimen vq_wae(long entries) {
           [entries](Context<B>& ctx, const Latents& latents, const Budget& full) {
             const auto q =
                 std::make_shared<const Vq>(ctx, Vq::Config{latents.dim(), {.entries = entries, .trained = true}});
-            // Started as the layer starts it: the distance pulls entries to the data that nobody chooses. It looks at
-            // every pair of frame and entry in each of its iterations, so batches are small.
-            Budget budget = full;
-            budget.pieces = std::max(1L, full.pieces / 8);
+            // Started as the layer starts it: the distance pulls entries to the data that nobody chooses.
+            Budget budget = in_small_batches(full);
             budget.learn = std::max(1L, full.learn / 3);
+            budget.rate = 10 * full.rate;  // entries have a long way to go, step by step
             learn(ctx, *q, latents, budget, [&](const Sequence<B>& x) {
               return (*q)(x).loss +
                      0.1f * wasserstein_codes(valid_frames(x), q->level.table, {}, {.smoothing = 1, .iterations = 20});

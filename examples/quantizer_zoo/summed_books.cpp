@@ -48,10 +48,12 @@ Coder masked_channels(Context<B>& ctx, const Latents& latents, const Budget& bud
   return coder_of(q, books(kLevels), by_depth({3, 4, 6, 8}, kEntries));
 }
 
-Coder factorised(Context<B>& ctx, const Latents& latents, const Budget& budget) {
+Coder factorised(Context<B>& ctx, const Latents& latents, const Budget& full) {
   using Q = FactorisedResidualQuantizer<B>;
   const auto q = std::make_shared<const Q>(
       ctx, Q::Config{.dims = latents.dim(), .levels = kLevels, .entries = kEntries, .code_dims = 8});
+  Budget budget = full;
+  budget.learn *= 3;  // it starts at random where the others start with k-means, and level dropout costs steps
   learn(ctx, *q, latents, budget, [&](const Sequence<B>& x) {
     const auto y = (*q)(x);
     return mse_loss(x, y.quantized) + y.loss;
@@ -79,7 +81,7 @@ Coder split(Context<B>& ctx, const Latents& latents, const Budget& budget) {
 /// Trained with 16 entries first, then with the products of pairs of books.
 Coder mvq(Context<B>& ctx, const Latents& latents, const Budget& full) {
   using Q = MultiCodebookQuantizer<B>;
-  Budget budget = full;
+  Budget budget = in_small_batches(full);
   budget.learn = std::max(1L, full.learn / 2);
   const auto fit = [&](const Q& q) { learn(ctx, q, latents, budget, [&](const Sequence<B>& x) { return q(x).loss; }); };
   Q narrow(ctx, {.dims = latents.dim(), .books = 8, .entries = 16, .refinements = 1, .entropy_weight = 0.01});
