@@ -18,7 +18,7 @@ namespace phonaut::served {
 using Work = std::map<std::string, std::vector<std::function<void()>>>;
 
 /// Answers requests until standard input ends. `about` is JSON without its braces. Besides the given work there is
-/// `probe`, whose answer is the machine's peak at this moment, in GFLOP/s.
+/// `probe`, whose answer is what the machine can do at this moment: GFLOP/s, GB/s of a copy in memory and in L2.
 inline void serve(Work work, const std::string& about, const Cpu& cpu) {
   std::string names = "\"probe\"";
   std::map<std::string, size_t> next;
@@ -32,7 +32,8 @@ inline void serve(Work work, const std::string& about, const Cpu& cpu) {
     words >> name >> count;
     const auto found = work.find(name);
     if (name == "probe") {
-      std::printf("[%.6g]\n", 1e-9 * testing::measure_machine(cpu, 0.03).flops);
+      const testing::Machine machine = testing::measure_machine(cpu, 0.03);
+      std::printf("[%.6g, %.6g, %.6g]\n", 1e-9 * machine.flops, 1e-9 * machine.copy_bytes, 1e-9 * machine.cached_bytes);
     } else if (found == work.end()) {
       std::printf("{\"error\": \"there is no work of this name\"}\n");
     } else {

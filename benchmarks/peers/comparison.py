@@ -5,10 +5,10 @@ turn, a little each, so that noise falls on both.
 
 That is not enough where others use the machine: a call of 3 ms often fits between two interruptions and one of 160 ms
 never does, so that the ratio of minima praises whoever has the shorter calls. The kernel counts how long each CPU works
-and how long each process does; a round counts only if others had less than a twentieth of the time of the CPUs in use,
-and if the machine's peak, probed before and after it, is within a tenth of its best. If hardly any round is like that,
-all are kept, and the table says that its numbers mean little. (How long threads wait for a CPU would not do: a peer
-whose own threads are more than the CPUs makes itself wait.)
+and how long each process does; a round of a row counts only if others had less than a twentieth of the time of the CPUs
+in use, and if the machine's peak, probed before and after it, is within a tenth of its best. If hardly any round is like
+that, all are kept, and the table says that the row's numbers mean little. (How long threads wait for a CPU would not do:
+a peer whose own threads are more than the CPUs makes itself wait.)
 """
 import argparse
 import datetime
@@ -20,6 +20,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -133,30 +134,48 @@ def checked(command):
         raise Absent(f"{shlex.join(map(str, command))} ended with status {done.returncode}")
 
 
-def versus(rows, ours, theirs, options, calls):
-    """Times `rows` (label, name for ours, name for theirs) in turn, ours and theirs alternating as the first. Returns
-    seconds per call, round by round, as label -> (list of ours, list of theirs), and a note about the rounds that
-    count."""
-    sides = [(ours, 1), (theirs, 2)]
-    for competitor, name in sides:  # warm up
-        for row in rows:
-            competitor.ask(row[name], calls)
-    rounds = []
+def versus(rows, ours, theirs, options, calls=None):
+    """Times `rows` (label, name for ours, name for theirs) in turn, ours and theirs alternating as the first; labels may
+    repeat. Returns seconds per call, round by round, as row -> (list of ours, list of theirs); a note about the rounds
+    that count; and what the machine can do at best (see `probe` of benchmarks/served.hpp). Without `calls` there are as
+    many as take a tenth of a second."""
+    rows, sides = [tuple(row) for row in rows], [(ours, 1), (theirs, 2)]
+    counts, samples, best = {}, {row: [] for row in rows}, [0, 0, 0]
+    for row in rows:  # warm up
+        slowest = max(statistics.fmean(competitor.ask(row[name], calls or 1)) for competitor, name in sides)
+        counts[row] = calls or max(1, min(200, round(0.1 / slowest)))
+
+    def probe():
+        now = ours.ask("probe")
+        best[:] = map(max, best, now)
+        return now[0]
     for i in range(options.rounds):
-        peak, taken, seconds = ours.ask("probe")[0], 0, {}
+        before = probe()
         for row in rows:
+            taken, seconds = 0, {}
             for competitor, name in (sides if i % 2 == 0 else reversed(sides)):
-                seconds[row[0], name], others = competitor.timed(row[name], calls)
+                seconds[name], others = competitor.timed(row[name], counts[row])
                 taken = max(taken, others)
-        rounds.append((min(peak, ours.ask("probe")[0]), taken, seconds))
-    best = max(peak for peak, _, _ in rounds)
-    quiet = [seconds for peak, taken, seconds in rounds if peak >= 0.9 * best and taken <= 0.05]
-    note = f"{len(quiet)} of {options.rounds} rounds"
-    if len(quiet) < 3:
-        quiet = [seconds for _, _, seconds in rounds]
-        note = (f"none: **others used the machine** (up to {max(taken for _, taken, _ in rounds):.0%} of its time, peaks "
-                f"from {min(r[0] for r in rounds):.0f} to {best:.0f} GFLOP/s), so these {options.rounds} rounds are no result")
-    return {row[0]: tuple([s[row[0], side] for s in quiet] for side in (1, 2)) for row in rows}, note
+            after = probe()
+            samples[row].append((min(before, after), taken, seconds))
+            before = after
+    found, kept, noisy = {}, [], []
+    for row in rows:
+        quiet = [seconds for peak, taken, seconds in samples[row] if peak >= 0.9 * best[0] and taken <= 0.05]
+        if len(quiet) >= 3:
+            kept.append(len(quiet))
+        else:
+            noisy.append(row)
+            quiet = [seconds for _, _, seconds in samples[row]]
+        found[row] = tuple([seconds[side] for seconds in quiet] for side in (1, 2))
+    note = f"{' to '.join(map(str, sorted({min(kept), max(kept)})))} of {options.rounds} rounds" if kept else "none"
+    if noisy:
+        taken = max(taken for row in noisy for _, taken, _ in samples[row])
+        peaks = [peak for row in noisy for peak, _, _ in samples[row]]
+        which = ", ".join(dict.fromkeys(row[0] for row in noisy)) if kept else f"these {options.rounds} rounds"
+        note += (f": **others used the machine** (up to {taken:.0%} of its time, peaks from {min(peaks):.0f} to "
+                 f"{best[0]:.0f} GFLOP/s), so {which} {'is' if len(noisy) == 1 and kept else 'are'} no result")
+    return found, note, best
 
 
 def milliseconds(seconds):
@@ -164,15 +183,56 @@ def milliseconds(seconds):
 
 
 def table(measured):
-    """`measured`: list of (threads, work, peer, seconds of ours, seconds of theirs)."""
-    lines = ["| work | threads | phonaut, ms (min / median) | peer | its ms (min / median) | ratio (min / median) |",
-             "|---|---|---|---|---|---|"]
-    for threads, work, peer, ours, theirs in sorted(measured, key=lambda m: m[0]):
+    """`measured`: list of (threads, work, peer, seconds of ours, seconds of theirs), or with a sixth: which share of the
+    machine's limit ours reaches, or None."""
+    shares = any(len(m) > 5 and m[5] for m in measured)
+    lines = ["| work | threads | phonaut, ms (min / median) | peer | its ms (min / median) | ratio (min / median) |"
+             + " of the limit |" * shares, "|---|---|---|---|---|---|" + "---|" * shares]
+    for threads, work, peer, ours, theirs, *share in sorted(measured, key=lambda m: m[0]):
         cells = [[min(s), statistics.median(s)] for s in (ours, theirs)]
         both = [" / ".join(map(milliseconds, cell)) for cell in cells]
         ratio = " / ".join(f"{their / our:.2f}" for our, their in zip(*cells))
-        lines.append(f"| {work} | {threads} | {both[0]} | {peer} | {both[1]} | **{ratio}** |")
+        lines.append(f"| {work} | {threads} | {both[0]} | {peer} | {both[1]} | **{ratio}** |"
+                     + f" {share[0] if share and share[0] else ''} |" * shares)
     return "\n".join(lines)
+
+
+def share_of_limit(flops, moved, seconds, best, threads):
+    """In words: of the machine's multiply-adds, or of a plain copy, in L2 where the work fits there."""
+    if flops:
+        return f"{flops / seconds / (1e9 * best[0]):.0%} of fp32 peak"
+    if moved:
+        cached = moved < 1e6 * threads  # as benchmarks/cases.cpp does
+        return f"{moved / seconds / (1e9 * best[2 if cached else 1]):.0%} of a copy in {'L2' if cached else 'memory'}"
+    return None
+
+
+def compare_works(key, description, rounds=9):
+    """The whole of a comparison of phonaut-bench-KEY with KEY_peers.py: every work that a peer knows is a row."""
+    parser = arguments(description, rounds=rounds)
+    parser.add_argument("--only", nargs="+", default=[""], help="works whose names begin so")
+    options = parser.parse_args()
+    ours = program(options, f"phonaut-bench-{key}")
+    measured, notes = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/{key}.safetensors"
+        checked([ours, "export", file])
+        peers = [options.python, pathlib.Path(__file__).resolve().parent / f"{key}_peers.py", file]
+        checked([*peers, "--check"])
+        for threads in options.threads:
+            a = Competitor([ours, "serve", "--threads", threads], threads)
+            b = Competitor([*peers, "--threads", threads], threads)
+            rows = [(a.about["titles"][work], work, theirs, peer) for work, theirs, peer in b.about["rows"]
+                    if work in a.about["titles"] and work.startswith(tuple(options.only))]
+            found, note, best = versus(rows, a, b, options, options.calls)
+            a.close(), b.close()
+            notes.append(f"threads {threads}: {note}")
+            part = [(threads, title, peer, *found[row],
+                     share_of_limit(a.about["flops"][work], a.about["bytes"][work], min(found[row][0]), best, threads))
+                    for row in rows for title, work, _, peer in [row]]
+            measured += part
+            print(table(part), flush=True)
+    report(options, key, f"{table(measured)}\n\n{a.about['isa']}. Rounds that count: {'; '.join(notes)}.")
 
 
 def report(options, key, text):
