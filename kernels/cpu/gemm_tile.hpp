@@ -26,16 +26,12 @@ struct TileOutput {
   long width;  ///< valid columns of the tile
 };
 
-/// acc[i][j] = sum over p < k of a[i * a_row + p * a_col] * b[p * b_row + j]. `fetch`: a comes from memory, and what
+/// acc[i][j] += sum over p < k of a[i * a_row + p * a_col] * b[p * b_row + j]. `fetch`: a comes from memory, and what
 /// lies behind its rows is used next; it is asked for in the order in which it lies, which is twice as fast as `rows`
 /// streams.
 template <int rows, int registers, bool fetch = false>
-PHONAUT_INLINE void accumulate_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
-                                    Vec (&acc)[rows][registers]) {
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; ++i)
-#pragma GCC unroll 4
-    for (int r = 0; r < registers; ++r) acc[i][r] = Vec(0.0f);
+PHONAUT_INLINE void add_to_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
+                                Vec (&acc)[rows][registers]) {
   // Every third row has a pointer; the two behind it are reached by scaled addressing. 14 pointers would not fit into
   // the general registers.
   constexpr int pointers = (rows + 2) / 3;
@@ -58,6 +54,17 @@ PHONAUT_INLINE void accumulate_tile(long k, const float* a, long a_row, long a_c
     for (int i = 0; i < pointers; ++i) row[i] += a_col;
     b += b_row;
   }
+}
+
+/// The same sum, from 0.
+template <int rows, int registers, bool fetch = false>
+PHONAUT_INLINE void accumulate_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
+                                    Vec (&acc)[rows][registers]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+    for (int r = 0; r < registers; ++r) acc[i][r] = Vec(0.0f);
+  add_to_tile<rows, registers, fetch>(k, a, a_row, a_col, b, b_row, acc);
 }
 
 /// c = (or +=) a b + bias for one tile.

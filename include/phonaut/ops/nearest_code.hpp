@@ -10,7 +10,7 @@ namespace phonaut {
 namespace kernel {
 
 /// code[n] = argmin_j |x[n] - table[j]|², the first of equals, as argmin_j |table[j]|²/2 - <x[n], table[j]>: no square
-/// root and no |x|². A row of x with a NaN gets code 0. `scratch` has nearest_code_scratch(entries, dims) numbers.
+/// root and no |x|². A row of x with a NaN gets code 0. `scratch` has nearest_code_scratch(entries) numbers.
 template <class S>
 void nearest_code(const Reference&, View<const S, 2> x, View<const S, 2> table, S* scratch, std::int32_t* code) {
   using W = Wide<S>;
@@ -32,8 +32,8 @@ void nearest_code(const Reference&, View<const S, 2> x, View<const S, 2> table, 
 void nearest_code(const Cpu& cpu, View<const float, 2> x, View<const float, 2> table, float* scratch,
                   std::int32_t* code);
 
-/// Kernels may keep the table in an order of their own, with room for whole registers.
-inline long nearest_code_scratch(long entries, long dims) { return (entries + 64) * (dims + 1); }
+/// A number for each entry, with room for whole tiles.
+inline long nearest_code_scratch(long entries) { return entries + 16; }
 
 }  // namespace kernel
 
@@ -45,7 +45,7 @@ Tensor<B, 1, std::int32_t> nearest_code(Context<B>& ctx, const Tensor<B, 2>& x, 
   check_channels("nearest_code", x.shape(), table.extent(1), concat("the table ", text(table.shape())));
   if (table.extent(0) == 0) throw ShapeError("nearest_code: the table has no rows to choose from");
   auto code = ctx.template empty_of<std::int32_t, 1>({x.extent(0)});
-  const Tensor<B, 1> scratch = ctx.empty(Shape<1>{kernel::nearest_code_scratch(table.extent(0), table.extent(1))});
+  const Tensor<B, 1> scratch = ctx.empty(Shape<1>{kernel::nearest_code_scratch(table.extent(0))});
   kernel::nearest_code(ctx.backend(), x.in(), table.in(), scratch.data(), code.data());
   return code;
 }
