@@ -3,6 +3,7 @@
 
 #include "phonaut/quantizers/fsq.hpp"
 #include "phonaut/quantizers/rvq.hpp"
+#include "phonaut/quantizers/sign_codes.hpp"
 #include "quantizers_support.hpp"
 
 using namespace phonaut;
@@ -270,6 +271,68 @@ TEST_CASE("the nearest code is the first of equals, on every instruction set and
       CHECK(got == want);
     }
   }
+}
+
+TEST_CASE("scalars and signs become the codes of the formulas, on every instruction set and number of threads",
+          "[quantizers][threads]") {
+  Context<Reference64> exact;
+  const auto on_every = [](const auto& check) {
+    for (const Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512})
+      for (const int threads : {1, 2})
+        if (isa <= best_isa()) {
+          Context<Cpu> ctx(Cpu{{}, threads, isa});
+          check(ctx);
+        }
+  };
+  struct Grid {
+    std::vector<long> levels;
+    FsqBound bound;
+  };
+  // Few levels, whose edges are known; many, which go through tanh; more channels than a register has lanes.
+  for (const Grid& grid :
+       {Grid{{8, 5, 5, 5}, FsqBound::atanh}, Grid{{8, 5, 5, 5}, FsqBound::tan}, Grid{{2, 7, 3}, FsqBound::tan},
+        Grid{{1000, 99}, FsqBound::atanh}, Grid{std::vector<long>(19, 3), FsqBound::atanh}})
+    for (const long rows : {1L, 15L, 16L, 33L, 9000L}) {
+      const FsqLevels levels(grid.levels, grid.bound, 1e-3);
+      const auto z = normal(Shape<2>{rows, levels.channels}, 5, 2);
+      const auto [value, index] = fsq_codes(input(exact, z.shape, z.data), levels);
+      const auto bounded = values_of(fsq_bound(input(exact, z.shape, z.data), levels)), want = values_of(value);
+      const auto codes = to_vector(index);
+      on_every([&](Context<Cpu>& ctx) {
+        const auto x = input(ctx, z.shape, z.data);
+        const auto own = fsq_codes(x, levels);
+        const auto got = values_of(own.first);
+        const auto numbers = to_vector(own.second);
+        CHECK(to_vector(fsq_indices(x, levels)) == numbers);
+        long wrong = 0;
+        for (size_t r = 0; r < numbers.size(); ++r) {
+          bool sure = true;  // near one half, float may round to the other side
+          for (long c = 0; c < levels.channels; ++c) {
+            const size_t i = r * static_cast<size_t>(levels.channels) + static_cast<size_t>(c);
+            const double fraction = bounded[i] - std::floor(bounded[i]);
+            const bool clear = std::fabs(fraction - 0.5) > 1e-6 * static_cast<double>(levels.count[c]);
+            wrong += clear && std::fabs(static_cast<double>(got[i]) - want[i]) > 1e-6;
+            sure = sure && clear;
+          }
+          wrong += sure && numbers[r] != codes[r];
+        }
+        CHECK(wrong == 0);
+      });
+    }
+  for (const long bits : {1L, 4L, 16L, 18L, 30L})
+    for (const long rows : {1L, 37L, 3000L}) {
+      auto values = normal(Shape<2>{rows, bits}, 6);
+      values.data[0] = 0;  // goes to minus
+      const auto [value, index] = detail::sign_codes(input(exact, values.shape, values.data), 0.5);
+      const auto want = values_of(value);
+      const auto codes = to_vector(index);
+      on_every([&](Context<Cpu>& ctx) {
+        const auto own = detail::sign_codes(input(ctx, values.shape, values.data), 0.5);
+        const auto got = values_of(own.first);
+        CHECK(to_vector(own.second) == codes);
+        CHECK(std::vector<double>(got.begin(), got.end()) == want);
+      });
+    }
 }
 
 TEST_CASE("a frame of NaN gets a code, and the others keep theirs", "[quantizers]") {

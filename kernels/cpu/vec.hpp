@@ -107,6 +107,23 @@ PHONAUT_INLINE Vec min(Vec a, Vec b) {
 PHONAUT_INLINE Vec abs(Vec a) { return xsimd::abs(a.v); }
 PHONAUT_INLINE Vec sqrt(Vec a) { return xsimd::sqrt(a.v); }
 
+/// Bit i is lane i.
+PHONAUT_INLINE unsigned bits_of(Mask m) {
+#if defined(__AVX512F__)
+  return static_cast<unsigned>(m.m.data);
+#elif defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_ps(m.m.data));
+#elif defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_ps(m.m.data));
+#else
+  alignas(64) float lane[Vec::lanes];
+  select(m, Vec(1.0f), Vec(0.0f)).store(lane);
+  unsigned bits = 0;
+  for (long i = 0; i < Vec::lanes; ++i) bits |= static_cast<unsigned>(lane[i] != 0) << i;
+  return bits;
+#endif
+}
+
 #if defined(__AVX512F__)
 
 PHONAUT_INLINE __mmask16 first_lanes(long n) { return static_cast<__mmask16>((1u << n) - 1u); }

@@ -1,5 +1,6 @@
 #include "case.hpp"
 #include "phonaut/losses/contrastive.hpp"
+#include "phonaut/ops/activations.hpp"
 
 namespace {
 using namespace phonaut;
@@ -52,6 +53,34 @@ CASES(gathered_products) {
   add("(5, 7) (4, 7)", inputs(u, v),
       [=](const auto& a, const auto& b) { return gathered_products(a, b, choose(a.context())); },
       {.tolerance = 8 * eps});
+  // Rows of several registers with a rest, more choosers than chosen, a row that nobody chose.
+  for (const auto& [rows, targets, width, chosen] :
+       {std::tuple{40L, 9L, 300L, 6L}, {3L, 50L, 17L, 5L}, {1600L, 1600L, 256L, 101L}}) {
+    const long m = rows, p = targets, n = chosen;
+    add(concat("(", m, ", ", width, ") (", p, ", ", width, ") ", n),
+        inputs(normal(Shape<2>{m, width}, 1), normal(Shape<2>{p, width}, 2)),
+        [=](const auto& a, const auto& b) {
+          auto choice = a.context().template empty_of<std::int32_t, 2>({m, n});
+          for (long i = 0; i < choice.size(); ++i)
+            choice.data()[i] = static_cast<std::int32_t>(i * 7919 % (p > 9 ? p - 1 : p));
+          return gathered_products(a, b, choice);
+        },
+        {.tolerance = 32 * eps,  // sums of up to 300 products
+         .gradient = 64 * eps,
+         .flops = 2.0 * static_cast<double>(m * n * width),
+         .check = m < 1000});
+  }
+  // Rows 0 and 2 of q are equal: where one is the positive, the other is no negative.
+  add("without copies", inputs(scores, normal(Shape<2>{2, 3}, 4)),
+      [](const auto& x, const auto& half) {
+        auto& ctx = x.context();
+        const auto q = concatenate(std::vector{half, half}, 0);
+        auto choice = ctx.template empty_of<std::int32_t, 2>({5, 3});
+        for (long i = 0; i < choice.size(); ++i) choice.data()[i] = static_cast<std::int32_t>(i * 3 % 4);
+        // Minus infinity would make of every sum nothing.
+        return sigmoid(exclude_copies(x, q, choice));
+      },
+      {.tolerance = 4 * eps});
   add("with themselves", inputs(v),
       [=](const auto& a) {
         auto choice = a.context().template empty_of<std::int32_t, 2>({4, 2});

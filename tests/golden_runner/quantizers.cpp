@@ -167,7 +167,7 @@ const Register fsq_op("quantizer.fsq", [](auto& g) {
                          g.config.number("eps"));
   const auto z = g.input("z", rank<2>);
   const auto bounded = fsq_bound(z, levels);
-  const auto [codes, index] = fsq_round(bounded, levels);
+  const auto [codes, index] = fsq_codes(z, levels);
   g.output("bounded", ctx.detach(bounded));
   // Where float rounding may fall to either side of one half, neither side is wrong.
   const auto clear = g.values("output.distance_to_half");

@@ -57,8 +57,7 @@ struct BinarySphericalQuantizer {
     const auto [value, index] = detail::sign_codes(u, magnitude());
     Quantized<B> out;
     out.quantized = frames.back(value);
-    out.codes = frames.empty_codes(1);
-    frames.put(index, 0, out.codes);
+    out.codes = frames.codes_of(index, 1);
     const BitEntropies<B> e = entropies(u);
     out.commitment = mse_loss(u, ctx.constant(value.tensor()));
     out.loss = S(config.entropy_weight) * (e.sample - S(config.diversity_gamma) * e.mean);

@@ -101,6 +101,15 @@ void look_up(const Reference&, View<const S, 2> table, const std::int32_t* code,
     }
   }
 }
+/// y[i] = x[i] - table[code[i]]: what an entry leaves over. y may be x.
+template <class S>
+void subtract_entries(const Reference&, View<const S, 2> x, View<const S, 2> table, const std::int32_t* code,
+                      View<S, 2> y) {
+  for (long i = 0; i < y.shape[0]; ++i)
+    for (long d = 0; d < y.shape[1]; ++d) y.row(i)[d] = x.row(i)[d] - table.row(code[i])[d];
+}
+void subtract_entries(const Cpu& cpu, View<const float, 2> x, View<const float, 2> table, const std::int32_t* code,
+                      View<float, 2> y);
 
 }  // namespace kernel
 
@@ -144,15 +153,19 @@ struct RowsOf {
                       index ? static_cast<const std::int32_t*>(index.data()) : nullptr, level_codes.size(), level,
                       as_rows(codes.out()));
   }
-  /// Codes of all levels, a row of them for each real frame: (rows · levels).
-  void put_groups(const Tensor<B, 1, std::int32_t>& all, const Codes<B>& codes) const {
+  /// Codes of all levels, a row of them for each real frame: (rows · levels). Shares their memory where nothing is
+  /// padded.
+  Codes<B> codes_of(const Tensor<B, 1, std::int32_t>& all, long levels) const {
     auto& ctx = batch.context();
-    const long levels = codes.extent(2), count = levels > 0 ? all.size() / levels : 0;
+    if (!batch.padded()) return Codes<B>(all.storage(), Shape<3>{batch.batch(), batch.time(), levels});
+    const Codes<B> codes = empty_codes(levels);
+    const long count = levels > 0 ? all.size() / levels : 0;
     const auto one = ctx.template empty_of<std::int32_t, 1>({count});
     for (long i = 0; i < levels; ++i) {
       kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(all.data(), {count, levels}), i, one.data());
       put(one, i, codes);
     }
+    return codes;
   }
 };
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "phonaut/core/math.hpp"
+#include "phonaut/ops/formula/fsq.hpp"
 #include "phonaut/ops/shape.hpp"
 #include "phonaut/quantizers/codes.hpp"
 
@@ -17,14 +18,8 @@ enum class FsqBound {
   atanh  ///< half = (L - 1)(1 + ε)/2, shift = atanh(offset / half): vector-quantize-pytorch
 };
 
-/// Levels of each channel with the constants of its bound: b = tanh(z + shift) half - offset, and the code is
-/// round(b) / ⌊L/2⌋. Plain data, passed to kernels by value.
-struct FsqLevels {
-  static constexpr long most_channels = 32;
-  long channels = 0;
-  long count[most_channels] = {};
-  double half[most_channels] = {}, shift[most_channels] = {}, offset[most_channels] = {};
-
+/// The levels of a quantizer, checked.
+struct FsqLevels : FsqGrid {
   FsqLevels() = default;
   /// Throws ConfigError for no or too many channels, a level below 2, or 2 levels with the atanh bound (whose shift
   /// would put z = 0 on the edge), or more than 2^31 codes.
@@ -44,6 +39,7 @@ struct FsqLevels {
       codes *= static_cast<double>(n);
     }
     if (codes > 2147483647.0) throw ConfigError(concat("fsq: ", codes, " codes are more than an index can tell apart"));
+    find_edges();
   }
   /// Number of different codes.
   long codes() const {
@@ -51,41 +47,55 @@ struct FsqLevels {
     for (long c = 0; c < channels; ++c) n *= count[c];
     return n;
   }
-  PHONAUT_HD long width(long c) const { return count[c] / 2; }
+
+ private:
+  /// Level k begins at b = k - ⌊L/2⌋ - 1/2.
+  void find_edges() {
+    long at = 0;
+    for (long c = 0; c < channels; ++c)
+      for (long k = 1; k < count[c]; ++k) {
+        if (at == most_edges) return;
+        const double height = (static_cast<double>(k - width(c)) - 0.5 + offset[c]) / half[c];
+        edge[at++] = static_cast<float>(std::atanh(std::fmax(-1, std::fmin(1, height))) - shift[c]);
+      }
+    has_edges = true;
+  }
 };
 
 namespace kernel {
 
 /// b = tanh(z + shift) half - offset.
 template <class S>
-void fsq_bound_forward(const Reference&, FsqLevels levels, View<const S, 2> z, View<S, 2> b) {
+void fsq_bound_forward(const Reference&, const FsqGrid& levels, View<const S, 2> z, View<S, 2> b) {
   using math::tanh;
   for (long r = 0; r < z.shape[0]; ++r)
     for (long c = 0; c < z.shape[1]; ++c)
       b.row(r)[c] = tanh(z.row(r)[c] + S(levels.shift[c])) * S(levels.half[c]) - S(levels.offset[c]);
 }
-/// dz = db half (1 - tanh²).
+/// dz = db half (1 - tanh²), divided by ⌊L/2⌋ where db is the gradient of `fsq_codes`.
 template <class S>
-void fsq_bound_backward(const Reference&, FsqLevels levels, View<const S, 2> db, View<const S, 2> z, Sink<S, 2> dz) {
+void fsq_bound_backward(const Reference&, const FsqGrid& levels, bool of_codes, View<const S, 2> db, View<const S, 2> z,
+                        Sink<S, 2> dz) {
   using math::tanh;
   for (long r = 0; r < z.shape[0]; ++r)
     for (long c = 0; c < z.shape[1]; ++c) {
       const S t = tanh(z.row(r)[c] + S(levels.shift[c]));
-      dz.put(r * z.shape[1] + c, db.row(r)[c] * S(levels.half[c]) * (S(1) - t * t));
+      const S scale = S(levels.half[c] / (of_codes ? static_cast<double>(levels.width(c)) : 1));
+      dz.put(r * z.shape[1] + c, db.row(r)[c] * scale * (S(1) - t * t));
     }
 }
-/// Digits round(b) + ⌊L/2⌋, half to even; value (digit - ⌊L/2⌋) / ⌊L/2⌋; index Σ digit_c Π_{e<c} L_e.
+/// Levels of tanh(z + shift) half - offset: value (level - ⌊L/2⌋) / ⌊L/2⌋ (none where `value` is empty), index
+/// Σ level_c Π_{e<c} L_e.
 template <class S>
-void fsq_round(const Reference&, FsqLevels levels, View<const S, 2> b, View<S, 2> value, std::int32_t* index) {
-  for (long r = 0; r < b.shape[0]; ++r) {
+void fsq_codes(const Reference&, const FsqGrid& levels, View<const S, 2> z, View<S, 2> value, std::int32_t* index) {
+  using math::tanh;
+  for (long r = 0; r < z.shape[0]; ++r) {
     long code = 0, base = 1;
     for (long c = 0; c < levels.channels; ++c) {
-      const long width = levels.width(c);
-      const double rounded = std::nearbyint(static_cast<double>(b.row(r)[c]));
-      long digit = rounded == rounded ? static_cast<long>(rounded) + width : 0;  // NaN becomes the lowest level
-      digit = digit < 0 ? 0 : digit >= levels.count[c] ? levels.count[c] - 1 : digit;
-      value.row(r)[c] = S(static_cast<double>(digit - width) / static_cast<double>(width));
-      code += digit * base;
+      const S bounded = tanh(z.row(r)[c] + S(levels.shift[c])) * S(levels.half[c]) - S(levels.offset[c]);
+      const long level = levels.level(c, static_cast<double>(bounded)), width = levels.width(c);
+      if (value) value.row(r)[c] = S(static_cast<double>(level - width) / static_cast<double>(width));
+      code += level * base;
       base *= levels.count[c];
     }
     index[r] = static_cast<std::int32_t>(code);
@@ -93,7 +103,7 @@ void fsq_round(const Reference&, FsqLevels levels, View<const S, 2> b, View<S, 2
 }
 /// Values of indices; zero for a negative one.
 template <class S>
-void fsq_values(const Reference&, FsqLevels levels, const std::int32_t* index, View<S, 2> value) {
+void fsq_values(const Reference&, const FsqGrid& levels, const std::int32_t* index, View<S, 2> value) {
   for (long r = 0; r < value.shape[0]; ++r) {
     long rest = index[r];
     for (long c = 0; c < levels.channels; ++c) {
@@ -104,13 +114,12 @@ void fsq_values(const Reference&, FsqLevels levels, const std::int32_t* index, V
     }
   }
 }
-/// dx[r, c] (=, +=) dy[r, c] / ⌊L_c / 2⌋.
-template <class S>
-void fsq_narrow(const Reference&, FsqLevels levels, View<const S, 2> dy, Sink<S, 2> dx) {
-  for (long r = 0; r < dy.shape[0]; ++r)
-    for (long c = 0; c < dy.shape[1]; ++c)
-      dx.put(r * dy.shape[1] + c, dy.row(r)[c] / S(static_cast<double>(levels.width(c))));
-}
+
+void fsq_bound_forward(const Cpu& cpu, const FsqGrid& levels, View<const float, 2> z, View<float, 2> b);
+void fsq_bound_backward(const Cpu& cpu, const FsqGrid& levels, bool of_codes, View<const float, 2> db,
+                        View<const float, 2> z, Sink<float, 2> dz);
+void fsq_codes(const Cpu& cpu, const FsqGrid& levels, View<const float, 2> z, View<float, 2> value,
+               std::int32_t* index);
 
 }  // namespace kernel
 
@@ -125,28 +134,38 @@ Var<B, 2> fsq_bound(const Var<B, 2>& any, const FsqLevels& levels) {
   return record(
       std::move(b),
       [z, levels](Context<B>& c, const Tensor<B, 2>& db) {
-        if (auto dz = c.sink(z)) kernel::fsq_bound_backward(c.backend(), levels, db.in(), z.in(), dz);
+        if (auto dz = c.sink(z)) kernel::fsq_bound_backward(c.backend(), levels, false, db.in(), z.in(), dz);
       },
       z);
 }
 
-/// Codes of bounded channels (rows, channels): values in [-1, 1] and their indices (rows). The gradient takes the
-/// rounding for the identity.
+/// Codes of z (rows, channels): values in [-1, 1] and their indices (rows). The gradient is that of the bounded
+/// channels: it takes the rounding for the identity.
 template <class B>
-std::pair<Var<B, 2>, Tensor<B, 1, std::int32_t>> fsq_round(const Var<B, 2>& any, const FsqLevels& levels) {
+std::pair<Var<B, 2>, Tensor<B, 1, std::int32_t>> fsq_codes(const Var<B, 2>& any, const FsqLevels& levels) {
   check_channels("fsq", any.shape(), levels.channels, "the levels");
-  const Var<B, 2> b = rowwise(any);
-  auto& ctx = b.context();
-  auto value = ctx.empty(b.shape());
-  auto index = ctx.template empty_of<std::int32_t, 1>({b.extent(0)});
-  kernel::fsq_round(ctx.backend(), levels, b.in(), value.out(), index.data());
+  const Var<B, 2> z = rowwise(any);
+  auto& ctx = z.context();
+  auto value = ctx.empty(z.shape());
+  auto index = ctx.template empty_of<std::int32_t, 1>({z.extent(0)});
+  kernel::fsq_codes(ctx.backend(), levels, z.in(), value.out(), index.data());
   const Var<B, 2> y = record(
       std::move(value),
-      [b, levels](Context<B>& c, const Tensor<B, 2>& dy) {
-        if (auto db = c.sink(b)) kernel::fsq_narrow(c.backend(), levels, dy.in(), db);
+      [z, levels](Context<B>& c, const Tensor<B, 2>& dy) {
+        if (auto dz = c.sink(z)) kernel::fsq_bound_backward(c.backend(), levels, true, dy.in(), z.in(), dz);
       },
-      b);
+      z);
   return {y, index};
+}
+/// The indices (rows) alone.
+template <class B>
+Tensor<B, 1, std::int32_t> fsq_indices(const Var<B, 2>& any, const FsqLevels& levels) {
+  check_channels("fsq", any.shape(), levels.channels, "the levels");
+  const Var<B, 2> z = rowwise(any);
+  auto& ctx = z.context();
+  auto index = ctx.template empty_of<std::int32_t, 1>({z.extent(0)});
+  kernel::fsq_codes(ctx.backend(), levels, z.in(), View<typename B::Scalar, 2>(), index.data());
+  return index;
 }
 
 /// Finite scalar quantizer. Its channels may be split in groups with one index each (NanoCodec style).
@@ -171,16 +190,16 @@ struct FiniteScalarQuantizer {
   /// Quantizes x (N, T, channels). There is nothing to train and no loss. Throws ShapeError for other channels.
   Quantized<B> operator()(const Sequence<B>& x) const {
     const detail::RowsOf<B> frames = check(x);
-    const auto [value, index] = fsq_round(fsq_bound(by_group(frames.rows), levels), levels);
+    const auto [value, index] = fsq_codes(by_group(frames.rows), levels);
     Quantized<B> out;
     out.quantized = frames.back(reshape(value, frames.rows.shape()));
-    out.codes = codes_of(frames, index);
+    out.codes = frames.codes_of(index, config.groups);
     return out;
   }
   /// Codes (N, T, groups) alone.
   Codes<B> encode(const Sequence<B>& x) const {
     const detail::RowsOf<B> frames = check(x.with(x.context().detach(x.frames)));
-    return codes_of(frames, fsq_round(fsq_bound(by_group(frames.rows), levels), levels).second);
+    return frames.codes_of(fsq_indices(by_group(frames.rows), levels), config.groups);
   }
   /// Frames (N, T, channels) of codes (N, T, groups); zero for `no_code`. Throws ShapeError for codes out of range.
   Var<B, 3> decode(Context<B>& ctx, const Codes<B>& codes) const {
@@ -202,12 +221,6 @@ struct FiniteScalarQuantizer {
   }
   Var<B, 2> by_group(const Var<B, 2>& rows) const {
     return reshape(rows, Shape<2>{rows.extent(0) * config.groups, levels.channels});
-  }
-  /// Indices (rows · groups) as codes (N, T, groups).
-  Codes<B> codes_of(const detail::RowsOf<B>& frames, const Tensor<B, 1, std::int32_t>& index) const {
-    const Codes<B> codes = frames.empty_codes(config.groups);
-    frames.put_groups(index, codes);
-    return codes;
   }
 };
 

@@ -143,7 +143,7 @@ struct GumbelQuantizer {
     const auto choice = gumbel_choice(logits, noise, config.temperature.at(ctx.step()), config.hard || !training);
     GumbelQuantized<B> out;
     out.quantized = frames.back(mix_entries(choice.weights, codebook));
-    out.codes = codes_of(frames, choice.code);
+    out.codes = frames.codes_of(choice.code, config.groups);
     out.perplexity = soft_perplexity(logits);
     out.loss =
         typename B::Scalar(config.diversity_weight) * diversity_loss(out.perplexity, config.groups, config.entries);
@@ -158,7 +158,7 @@ struct GumbelQuantizer {
     const Var<B, 3> logits = logits_of(frames.rows);
     const auto code = ctx.template empty_of<std::int32_t, 1>({logits.extent(0) * config.groups});
     kernel::choose_largest(ctx.backend(), as_rows(logits.in()), View<typename B::Scalar, 2>(), code.data());
-    return codes_of(frames, code);
+    return frames.codes_of(code, config.groups);
   }
   /// Frames (N, T, dims) of codes (N, T, groups); zero for `no_code`. Throws ShapeError for codes out of range or
   /// another number of groups.
@@ -186,11 +186,6 @@ struct GumbelQuantizer {
   }
   Var<B, 3> logits_of(const Var<B, 2>& rows) const {
     return reshape(to_logits(rows), Shape<3>{rows.extent(0), config.groups, config.entries});
-  }
-  Codes<B> codes_of(const detail::RowsOf<B>& frames, const Tensor<B, 1, std::int32_t>& code) const {
-    const Codes<B> codes = frames.empty_codes(config.groups);
-    frames.put_groups(code, codes);
-    return codes;
   }
 };
 

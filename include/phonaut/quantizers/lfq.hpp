@@ -151,8 +151,7 @@ struct LookupFreeQuantizer {
     const auto [value, index] = detail::sign_codes(u, magnitude());
     Quantized<B> out;
     out.quantized = frames.back(value);
-    out.codes = frames.empty_codes(1);
-    frames.put(index, 0, out.codes);
+    out.codes = frames.codes_of(index, 1);
     out.commitment = mse_loss(u, ctx.constant(value.tensor()));
     out.loss = S(config.commitment_weight) * out.commitment;
     if (config.entropy_weight != 0) {

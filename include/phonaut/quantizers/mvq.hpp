@@ -62,8 +62,7 @@ struct MultiCodebookQuantizer {
     const detail::RowsOf<B> frames(x);
     const auto code = search(ctx.detach(frames.rows), config.refinements);
     Quantized<B> out;
-    out.codes = frames.empty_codes(config.books);
-    frames.put_groups(code, out.codes);
+    out.codes = frames.codes_of(code, config.books);
     const Var<B, 2> value = value_of(ctx, code);
     const MvqTerms<B> t = terms(ctx.detach(frames.rows), code, value);
     out.loss = t.reconstruction + t.log_probability;
@@ -76,9 +75,7 @@ struct MultiCodebookQuantizer {
     check(x);
     auto& ctx = x.context();
     const detail::RowsOf<B> frames(x.with(ctx.detach(x.frames)));
-    const Codes<B> codes = frames.empty_codes(config.books);
-    frames.put_groups(search(frames.rows, refinements < 0 ? config.refinements : refinements), codes);
-    return codes;
+    return frames.codes_of(search(frames.rows, refinements < 0 ? config.refinements : refinements), config.books);
   }
   /// Frames (N, T, dims) of codes (N, T, books); `no_code` adds nothing. Throws ShapeError for codes out of range.
   Var<B, 3> decode(Context<B>& ctx, const Codes<B>& codes) const {

@@ -52,12 +52,16 @@ struct ResidualQuantizer {
     auto& ctx = x.context();
     const detail::RowsOf<B> frames(x.with(ctx.detach(x.frames)));
     const Codes<B> codes = frames.empty_codes(used);
-    Var<B, 2> residual = frames.rows;
+    Tensor<B, 2> residual = frames.rows.tensor(), rest;
     for (long i = 0; i < used; ++i) {
       const auto& level = levels[static_cast<size_t>(i)];
-      const auto code = level.encode(residual);
+      const auto code = level.encode(ctx.constant(residual));
       frames.put(code, i, codes);
-      if (i + 1 < used) residual = residual - ctx.constant(level.look_up(ctx, code));
+      if (i + 1 == used) break;
+      if (!rest) rest = ctx.empty(residual.shape());  // x itself stays as it is
+      kernel::subtract_entries(ctx.backend(), residual.in(), level.entries().in(),
+                               static_cast<const std::int32_t*>(code.data()), rest.out());
+      residual = rest;
     }
     return codes;
   }

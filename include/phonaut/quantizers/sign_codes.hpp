@@ -11,15 +11,15 @@ constexpr long most_sign_bits = 30;
 
 namespace kernel {
 
-/// value[r, c] = x[r, c] > 0 ? magnitude : -magnitude (0 and NaN go to minus); index: the first channel is the most
-/// significant bit.
+/// value[r, c] = x[r, c] > 0 ? magnitude : -magnitude (0 and NaN go to minus; none where `value` is empty); index: the
+/// first channel is the most significant bit.
 template <class S>
 void sign_round(const Reference&, S magnitude, View<const S, 2> x, View<S, 2> value, std::int32_t* index) {
   for (long r = 0; r < x.shape[0]; ++r) {
     std::int32_t code = 0;
     for (long c = 0; c < x.shape[1]; ++c) {
       const bool up = x.row(r)[c] > S(0);
-      value.row(r)[c] = up ? magnitude : -magnitude;
+      if (value) value.row(r)[c] = up ? magnitude : -magnitude;
       code = 2 * code + up;
     }
     index[r] = code;
@@ -33,6 +33,8 @@ void sign_values(const Reference&, S magnitude, const std::int32_t* index, View<
     for (long c = 0; c < bits; ++c)
       value.row(r)[c] = index[r] < 0 ? S(0) : index[r] >> (bits - 1 - c) & 1 ? magnitude : -magnitude;
 }
+
+void sign_round(const Cpu& cpu, float magnitude, View<const float, 2> x, View<float, 2> value, std::int32_t* index);
 
 }  // namespace kernel
 
@@ -62,9 +64,11 @@ RowsOf<B> sign_rows(const char* op, const Sequence<B>& x, long bits) {
 template <class B>
 Codes<B> encode_signs(const char* op, const Sequence<B>& x, long bits) {
   const RowsOf<B> frames = sign_rows(op, x.with(x.context().detach(x.frames)), bits);
-  const Codes<B> codes = frames.empty_codes(1);
-  frames.put(sign_codes(frames.rows, 1).second, 0, codes);
-  return codes;
+  auto& ctx = x.context();
+  const auto index = ctx.template empty_of<std::int32_t, 1>({frames.rows.extent(0)});
+  kernel::sign_round(ctx.backend(), typename B::Scalar(1), rowwise(frames.rows).in(), View<typename B::Scalar, 2>(),
+                     index.data());
+  return frames.codes_of(index, 1);
 }
 /// Frames (N, T, bits) of codes (N, T, 1).
 template <class B>

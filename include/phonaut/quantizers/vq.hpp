@@ -134,8 +134,7 @@ struct VectorQuantizer {
     const detail::RowsOf<B> frames(x);
     const auto r = level(frames.rows);
     Quantized<B> out;
-    out.codes = frames.empty_codes(1);
-    frames.put(r.code, 0, out.codes);
+    out.codes = frames.codes_of(r.code, 1);
     out.quantized = frames.back(level.estimate(frames.rows, r.q));
     out.commitment = r.commitment;
     out.codebook = r.codebook;
@@ -146,9 +145,7 @@ struct VectorQuantizer {
   Codes<B> encode(const Sequence<B>& x) const {
     check(x);
     const detail::RowsOf<B> frames(x);
-    Codes<B> codes = frames.empty_codes(1);
-    frames.put(level.encode(frames.rows), 0, codes);
-    return codes;
+    return frames.codes_of(level.encode(frames.rows), 1);
   }
   /// Frames (N, T, dims) of codes (N, T, 1); zero for `no_code`. Throws ShapeError for codes out of range.
   Var<B, 3> decode(Context<B>& ctx, const Codes<B>& codes) const {
