@@ -22,6 +22,15 @@ PHONAUT_INLINE void each_group(const Cpu& cpu, long rows, long width, const Run&
   });
 }
 
+/// a + b in the lanes of m, a in the others.
+PHONAUT_INLINE Ints plus_where(Mask m, Ints a, std::int32_t b) {
+#if defined(__AVX512F__)
+  return _mm512_mask_add_epi32(a.data, m.m.data, a.data, _mm512_set1_epi32(b));
+#else
+  return a + bits_of(select(m, float_of_bits(Ints(b)), Vec(0.0f)));
+#endif
+}
+
 /// The level of z in channel c, as an integral float.
 PHONAUT_INLINE Vec level_of(const FsqGrid& g, long c, const float* edge, Vec z) {
   if (g.has_edges) {
@@ -62,7 +71,28 @@ void fsq_bound_backward(const Cpu& cpu, const FsqGrid& g, bool of_codes, View<co
 }
 
 void fsq_codes(const Cpu& cpu, const FsqGrid& g, View<const float, 2> z, View<float, 2> value, std::int32_t* index) {
-  each_group(cpu, z.shape[0], g.channels, [&](long r, long rows) {
+  const auto store_codes = [&](Ints code, long r, long rows) PHONAUT_FORCE_INLINE {
+    const Vec codes = float_of_bits(code);  // moved as they are
+    if (rows == Vec::lanes) codes.store(reinterpret_cast<float*>(index + r));
+    else codes.store(reinterpret_cast<float*>(index + r), rows);
+  };
+  if (!value && g.has_edges) {  // an edge that z is beyond counts as much as its channel
+    each_group(cpu, z.shape[0], g.channels, [&](long r, long rows) PHONAUT_FORCE_INLINE {
+      Vec v[FsqGrid::most_channels];
+      FrameLanes::gather(z.row(r), z.stride[0], rows, g.channels, v);
+      Ints code(0);
+      std::int32_t base = 1;
+      const float* edge = g.edge;
+      for (long c = 0; c < g.channels; ++c) {
+        const float* const last = edge + g.count[c] - 1;
+        for (; edge < last; ++edge) code = plus_where(Vec(*edge) < v[c], code, base);
+        base *= static_cast<std::int32_t>(g.count[c]);
+      }
+      store_codes(code, r, rows);
+    });
+    return;
+  }
+  each_group(cpu, z.shape[0], g.channels, [&](long r, long rows) PHONAUT_FORCE_INLINE {
     Vec v[FsqGrid::most_channels];
     FrameLanes::gather(z.row(r), z.stride[0], rows, g.channels, v);
     Ints code(0);
@@ -70,15 +100,13 @@ void fsq_codes(const Cpu& cpu, const FsqGrid& g, View<const float, 2> z, View<fl
     const float* edge = g.edge;
     for (long c = 0; c < g.channels; ++c) {
       const Vec level = level_of(g, c, edge, v[c]);
-      edge += g.count[c] - 1;
       code += xsimd::to_int(level.v) * Ints(base);
-      base *= static_cast<std::int32_t>(g.count[c]);
       v[c] = (level - Vec(g.width(c))) / Vec(g.width(c));
+      edge += g.count[c] - 1;
+      base *= static_cast<std::int32_t>(g.count[c]);
     }
     if (value) FrameLanes::scatter(v, rows, g.channels, value.row(r), value.stride[0], false);
-    const Vec codes = float_of_bits(code);  // moved as they are
-    if (rows == Vec::lanes) codes.store(reinterpret_cast<float*>(index + r));
-    else codes.store(reinterpret_cast<float*>(index + r), rows);
+    store_codes(code, r, rows);
   });
 }
 

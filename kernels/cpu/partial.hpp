@@ -26,6 +26,15 @@ PHONAUT_INLINE void each_register(long width, const Run& run) {
   if (i < width) run(i, width - i);
 }
 
+/// Calls run(count) with a constant `count` = `n`, 1 <= n <= most.
+template <int most, class Run>
+PHONAUT_INLINE void with_constant(long n, const Run& run) {
+  if constexpr (most > 1) {
+    if (n < most) return with_constant<most - 1>(n, run);
+  }
+  run(std::integral_constant<int, most>{});
+}
+
 /// Additions to one lane in float before the sum moves on to double.
 constexpr long additions_in_float = 64;
 

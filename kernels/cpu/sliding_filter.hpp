@@ -74,15 +74,6 @@ PHONAUT_INLINE void correlate(const Stretch& x, const Stretch& g, Vec (&sums)[co
 
 namespace {
 
-/// Calls run(count) with a constant `count` = `n`, 1 <= n <= most.
-template <int most, class Run>
-PHONAUT_INLINE void with_constant(long n, const Run& run) {
-  if constexpr (most > 1) {
-    if (n < most) return with_constant<most - 1>(n, run);
-  }
-  run(std::integral_constant<int, most>{});
-}
-
 /// sums[r] += Σ_k w[k] x[from + r + k] for the `tile_frames` frames of a tile; w has a register of weights per tap,
 /// `w_step` floats apart.
 [[gnu::noinline]] inline void filter_tile(const Track& x, long from, const float* w, long w_step, long taps,
