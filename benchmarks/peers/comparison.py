@@ -4,11 +4,12 @@ Two programs that are timed one after the other meet two different machines. Her
 turn, a little each, so that noise falls on both.
 
 That is not enough where others use the machine: a call of 3 ms often fits between two interruptions and one of 160 ms
-never does, so that the ratio of minima praises whoever has the shorter calls. The kernel counts how long each CPU works
-and how long each process does; a round of a row counts only if others had less than a twentieth of the time of the CPUs
-in use, and if the machine's peak, probed before and after it, is within a tenth of its best. If hardly any round is like
-that, all are kept, and the table says that the row's numbers mean little. (How long threads wait for a CPU would not do:
-a peer whose own threads are more than the CPUs makes itself wait.)
+never does, so that the ratio of minima praises whoever has the shorter calls. The kernel counts how long each CPU works,
+how long each process does, and how long its threads were ready and had none. Others disturbed a competitor for as long
+as both they worked on its CPUs and it waited: who uses a CPU that a competitor leaves idle takes nothing from it, and a
+peer whose own threads are more than the CPUs makes itself wait. A round of a row counts only if that was less than a
+twentieth of the time of the CPUs in use, and if the machine's peak, probed before and after it, is within a tenth of its
+best. If hardly any round is like that, all are kept, and the table says that the row's numbers mean little.
 """
 import argparse
 import datetime
@@ -49,11 +50,12 @@ class Competitor:
 
     def timed(self, name, count):
         """Mean seconds of `count` calls, and which share of its CPUs' time others took from it meanwhile."""
-        all_before, own_before = busy_seconds(self.cpus), self.used_seconds()
+        all_before, own_before, waited_before = busy_seconds(self.cpus), self.used_seconds(), self.waited_seconds()
         seconds = self.ask(name, count)
         others = busy_seconds(self.cpus) - all_before - (self.used_seconds() - own_before)
         # The kernel counts in ticks: one per CPU, at either end, is no disturbance.
-        return statistics.fmean(seconds), max(0, others - 2 * TICK * len(self.cpus)) / (sum(seconds) * len(self.cpus))
+        taken = min(others - 2 * TICK * len(self.cpus), self.waited_seconds() - waited_before)
+        return statistics.fmean(seconds), max(0, taken) / (sum(seconds) * len(self.cpus))
 
     def used_seconds(self):
         """CPU time of all its threads so far; 0 where the kernel does not tell."""
@@ -62,6 +64,14 @@ class Competitor:
         except OSError:
             return 0
         return TICK * (int(fields[11]) + int(fields[12]))
+
+    def waited_seconds(self):
+        """How long its threads were ready to run and had no CPU, so far; infinite where the kernel does not tell."""
+        try:
+            return sum(1e-9 * int(task.read_text().split()[1])
+                       for task in pathlib.Path(f"/proc/{self.process.pid}/task").glob("*/schedstat"))
+        except (OSError, IndexError, ValueError):
+            return float("inf")
 
     def ask(self, name, count=1):
         self.process.stdin.write(f"{name} {count}\n")
