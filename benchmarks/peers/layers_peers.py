@@ -32,24 +32,9 @@ def channels_second(x):
     return x.transpose(1, 2).contiguous()
 
 
-def rows(results, *names):
-    """Results whose channels are second, in phonaut's order (outside of what is timed)."""
-    return {name: value.transpose(1, 2).reshape(-1, value.shape[1]) if name in names else value
-            for name, value in results.items()}
-
-
-class ChannelsSecond:
-    """A step on (N, C, T), and its results with channels last for whoever compares them."""
-
-    def __init__(self, step, names, shapes):
-        self.step, self.names, self.shapes = step, names, shapes
-
-    def __call__(self):
-        return self.step()
-
-    def compared(self):
-        results = rows(self.step(), *self.names)
-        return {name: value.reshape(self.shapes[name]) if name in self.shapes else value for name, value in results.items()}
+def channels_last(results):
+    """In phonaut's order."""
+    return {name: value.transpose(1, 2) if name in ("y", "gradient.x") else value for name, value in results.items()}
 
 
 def make(tensors, _):
@@ -69,10 +54,9 @@ def make(tensors, _):
 
     for work in works_of(tensors, "snake"):
         get = Inputs(tensors, work)
-        alpha = get("alpha")
-        leaves = {"x": channels_second(get("x")).requires_grad_(), "alpha": alpha.view(1, -1, 1).clone().requires_grad_()}
+        leaves = {"x": channels_second(get("x")).requires_grad_(), "alpha": get.leaf("alpha", 1, -1, 1)}
         step = forward_backward(lambda v=leaves: snake(v["x"], v["alpha"]), leaves, channels_second(get("dy")))
-        eager.add(work, ChannelsSecond(step, ("y", "gradient.x"), {"gradient.alpha": alpha.shape}), tolerance=2e-5)
+        eager.add(work, step, tolerance=2e-5, results=channels_last)
 
     for taps in (15, 31):
         for work in works_of(tensors, f"depthwise_{taps}"):
@@ -82,7 +66,7 @@ def make(tensors, _):
             def forward(v=leaves, taps=taps):
                 return F.conv1d(v["x"], v["weight"], v["bias"], padding=taps // 2, groups=len(v["bias"]))
             step = forward_backward(forward, leaves, channels_second(get("dy")))
-            eager.add(work, ChannelsSecond(step, ("y", "gradient.x"), {}), tolerance=2e-5)
+            eager.add(work, step, tolerance=2e-5, results=channels_last)
 
             def inferred(forward=forward):
                 with torch.inference_mode():

@@ -21,11 +21,12 @@ import served
 
 class Peer:
     def __init__(self, name):
-        self.name, self.works, self.tolerance = name, {}, {}
+        self.name, self.works, self.results, self.tolerance = name, {}, {}, {}
 
-    def add(self, work, call, tolerance=1e-5):
-        """`tolerance`: of each result that is not made of codes, relative to its norm."""
-        self.works[work], self.tolerance[work] = call, tolerance
+    def add(self, work, call, tolerance=1e-5, results=lambda values: values):
+        """`call` is timed; `results` makes of what it returns what is compared. `tolerance`: of each result that is not
+        made of codes, relative to its norm."""
+        self.works[work], self.results[work], self.tolerance[work] = call, results, tolerance
 
 
 class Inputs:
@@ -64,8 +65,7 @@ def check(peers, tensors):
     good = True
     for peer in peers:
         for work, call in peer.works.items():
-            results = call.compared() if hasattr(call, "compared") else call()
-            for result, got in results.items():
+            for result, got in peer.results[work](call()).items():
                 near, text = compare(got, tensors[f"{work}/{result}"], peer.tolerance[work])
                 good &= near
                 print(f"{work} of {peer.name}: {result} {text}{'' if near else '  <- too much'}")

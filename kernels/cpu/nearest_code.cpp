@@ -96,6 +96,7 @@ PHONAUT_INLINE bool crowds_cache(long row) { return row % 1024 == 0; }
 void nearest_code(const Cpu& cpu, View<const float, 2> x, View<const float, 2> table, float* start,
                   std::int32_t* code) {
   const long rows = x.shape[0], entries = table.shape[0], dims = table.shape[1];
+  if (rows <= 0) return;
   const long tiles = blocks_of(entries, tile_rows);
   parallel_for(cpu.threads, blocks_of(tiles * tile_rows, Vec::lanes), [&](long block) {
     alignas(64) float own[Vec::lanes];

@@ -16,10 +16,13 @@ CASES(nearest_code) {
     long rows, entries, dims;
     bool small;
   };
-  // Entries around a panel's width, rows around a tile's, dimensions down to one.
-  for (const Size& size : {Size{1, 1, 1, true}, Size{9, 5, 3, true}, Size{17, 31, 8, true}, Size{8, 32, 7, true},
-                           Size{13, 33, 16, true}, Size{65, 100, 5, true}, Size{750, 1024, 128, false},
-                           Size{15000, 1024, 128, false}, Size{750, 1024, 8, false}, Size{750, 1024, 256, false}}) {
+  // Entries around a tile's, rows around a register's and a task's, dimensions down to one and where rows crowd a
+  // cache.
+  for (const Size& size :
+       {Size{1, 1, 1, true}, Size{9, 5, 3, true}, Size{17, 31, 8, true}, Size{8, 32, 7, true}, Size{13, 33, 16, true},
+        Size{65, 100, 5, true}, Size{150, 15, 2, true}, Size{3, 29, 1024, true}, Size{75, 1024, 128, false},
+        Size{750, 1024, 128, false}, Size{15000, 1024, 128, false}, Size{750, 1024, 8, false},
+        Size{750, 1024, 256, false}, Size{1500, 2000, 1024, false}}) {
     const auto x = normal(Shape<2>{size.rows, size.dims}, 1), table = normal(Shape<2>{size.entries, size.dims}, 2);
     // The squared distance to the chosen entry has a true derivative: the choice is constant around it.
     if (size.small)
