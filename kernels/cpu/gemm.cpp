@@ -10,10 +10,13 @@
 // linear map of a few frames): b is read in place in the role of a, and c is written transposed; for very few, dot
 // products (gemm_dot.hpp). Few rows of a and b with consecutive columns: slivers of b are read in place. The choice
 // looks at the whole problem, never at the threads.
+//
+// In bf16 the panels of a are packed too, since their numbers must be rounded (gemm_operands.hpp), and nothing is read
+// in place but by dot products, which round on the way.
 #include "gemm.hpp"
 
 #include "gemm_dot.hpp"
-#include "gemm_tile.hpp"
+#include "gemm_pack.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
 
@@ -23,11 +26,13 @@ namespace phonaut::kernel::PHONAUT_ISA {
 namespace {
 
 // Measured on Zen 5 and chosen so that they also fit Intel's servers: a panel (14 x 512 floats) stays in a
-// 48 KiB L1 beside the stream of b, of which a packed block (512 x 256) is half of a 1 MiB L2.
+// 48 KiB L1 beside the stream of b, of which a packed block (512 x 256) is half of a 1 MiB L2. In words.
 constexpr long k_block = 512, n_block = 256;
 // Rows of a copied panel fall into different sets of the cache.
 constexpr long panel_row = k_block + Vec::lanes;
-constexpr long floats_per_thread = k_block * n_block + tile_rows * panel_row;
+// A panel by columns has rows of whole registers.
+constexpr long panel_floats = tile_rows * panel_row > k_block* Vec::lanes ? tile_rows* panel_row : k_block* Vec::lanes;
+constexpr long floats_per_thread = k_block * n_block + panel_floats;
 static_assert(n_block % tile_columns == 0);
 
 // Up to so many rows of a ...
@@ -38,12 +43,13 @@ constexpr long rows_for_direct_b = 128;   // ... and reading rows of b in place.
 constexpr double flops_per_thread = 1.5e6, numbers_per_thread = 1e5;
 
 constexpr TileTable tiles = make_tiles<false>(), transposed_tiles = make_tiles<true>();
-constexpr DotTable dot_tiles = make_dot_tiles();
+template <bool rounded>
+constexpr DotTable dot_tiles = make_dot_tiles<rounded>();
 
 PHONAUT_INLINE long min(long a, long b) { return a < b ? a : b; }
 
 /// Whether rows that far apart fall into so few sets of the cache that a panel of them evicts itself.
-PHONAUT_INLINE bool crowds_cache(long row) { return row % 1024 == 0; }
+[[maybe_unused]] PHONAUT_INLINE bool crowds_cache(long row) { return row % 1024 == 0; }
 
 struct Rectangle {
   long q, m0, m1, n0, n1;
@@ -51,30 +57,33 @@ struct Rectangle {
 
 /// Rows [m0, m1) and columns [n0, n1) of the product of matrix q. For the transposed way `g` has a and b exchanged (so
 /// has the rectangle), but c and bias stay as they are.
-template <bool transposed>
+template <bool rounded, bool transposed>
 void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, float* memory, const Finish& finish) {
   const float* a = g.a + r.q * g.a_batch;
   const float* b = g.b + r.q * g.b_batch;
   float* c = g.c + r.q * g.c_batch;
   float* packed_b = memory;
   float* panel = memory + k_block * n_block;
-  const EvenBlocks k_blocks(g.k > 0 ? g.k : 1, k_block), panels(r.m1 - r.m0, tile_rows);
+  const EvenBlocks k_blocks(g.k > 0 ? g.k : 1, k_block * numbers_per_word), panels(r.m1 - r.m0, tile_rows);
   for (long kb = 0; kb < k_blocks.count; ++kb) {
     const long p0 = g.k > 0 ? k_blocks.begin(kb) : 0, k = g.k > 0 ? k_blocks.begin(kb + 1) - p0 : 0;
+    const long words = words_of(k);
     const bool add = g.add || kb > 0;
     const float* bias = kb == 0 ? g.bias : nullptr;
     const float* k_a = a + r.m0 * g.a_row + p0 * g.a_col;
     for (long j0 = r.n0; j0 < r.n1; j0 += n_block) {
       const long columns = min(n_block, r.n1 - j0), in_place = direct_b ? columns / tile_columns * tile_columns : 0;
       const float* from_b = b + p0 * g.b_row + j0 * g.b_col;
-      pack_block(k, columns - in_place, from_b + in_place * g.b_col, g.b_row, g.b_col, packed_b + in_place * k);
+      pack_block<rounded>(k, columns - in_place, from_b + in_place * g.b_col, g.b_row, g.b_col,
+                          packed_b + in_place * words);
       for (long i = 0; i < panels.count; ++i) {
         const long row = r.m0 + panels.begin(i), rows = r.m0 + panels.begin(i + 1) - row;
-        const float* from_a = k_a + (row - r.m0) * g.a_row;
-        long a_row = g.a_row;
-        if (g.a_col == 1 && crowds_cache(a_row) && columns > 4 * tile_columns) {
-          for (long l = 0; l < rows; ++l) copy(from_a + l * a_row, k, panel + l * panel_row);
-          from_a = panel, a_row = panel_row;
+        Panel of_a{k_a + (row - r.m0) * g.a_row, g.a_row, g.a_col};
+        if constexpr (rounded) {
+          of_a = pack_panel(rows, k, of_a.data, of_a.row, of_a.col, panel, panel_row);
+        } else if (of_a.col == 1 && crowds_cache(of_a.row) && columns > 4 * tile_columns) {
+          for (long l = 0; l < rows; ++l) copy(of_a.data + l * of_a.row, k, panel + l * panel_row);
+          of_a = {panel, panel_row, 1};
         }
         const Tile* run = (transposed ? transposed_tiles : tiles).entry[rows - 1];
         for (long j = 0; j < columns; j += tile_columns) {
@@ -82,8 +91,8 @@ void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, flo
           const TileOutput out =
               transposed ? TileOutput{c + at * g.c_row + row, g.c_row, bias ? bias + row : nullptr, add, width}
                          : TileOutput{c + row * g.c_row + at, g.c_row, bias ? bias + at : nullptr, add, width};
-          if (j < in_place) run[tile_registers - 1](k, from_a, a_row, g.a_col, from_b + j, g.b_row, out);
-          else run[stride / Vec::lanes - 1](k, from_a, a_row, g.a_col, packed_b + j * k, stride, out);
+          if (j < in_place) run[tile_registers - 1](words, of_a.data, of_a.row, of_a.col, from_b + j, g.b_row, out);
+          else run[stride / Vec::lanes - 1](words, of_a.data, of_a.row, of_a.col, packed_b + j * words, stride, out);
         }
         if (finish.call && kb + 1 == k_blocks.count) {
           if (transposed) finish.call(finish.state, r.q, j0, columns, row, rows);
@@ -95,6 +104,7 @@ void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, flo
 }
 
 /// Rows of a against rows of b: of both, a few at a time stay in L1.
+template <bool rounded>
 void multiply_dots(const Gemm<float>& g, const Rectangle& r, const Finish& finish) {
   const float* a = g.a + r.q * g.a_batch;
   const float* b = g.b + r.q * g.b_batch;
@@ -106,7 +116,7 @@ void multiply_dots(const Gemm<float>& g, const Rectangle& r, const Finish& finis
     const long columns = min(dot_columns, outer1 - o);
     for (long i = inner0; i < inner1; i += dot_rows) {
       const long rows = min(dot_rows, inner1 - i);
-      const DotTile run = dot_tiles.entry[rows - 1][columns - 1];
+      const DotTile run = dot_tiles<rounded>.entry[rows - 1][columns - 1];
       if (few_rows)
         run(g.k, a + i * g.a_row, g.a_row, b + o * g.b_col, g.b_col, c + i * g.c_row + o, g.c_row, 1, nullptr,
             g.bias ? g.bias + o : nullptr, g.add);
@@ -150,16 +160,13 @@ long threads_for(const Gemm<float>& g, long limit) {
   return limit > 1 ? limit : 1;
 }
 
-}  // namespace
-
-Tile tile_of(long rows, long registers) { return tiles.entry[rows - 1][registers - 1]; }
-
-void gemm(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
+template <bool rounded>
+void multiply(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
   if (given.m <= 0 || given.n <= 0 || given.batch <= 0) return;
   const bool consecutive_k = (given.a_col == 1 || given.k == 1) && (given.b_row == 1 || given.k == 1);
   const bool dots = consecutive_k && given.k > 0 && min(given.m, given.n) <= rows_for_dots;
   const bool transposed = !dots && consecutive_k && given.m <= rows_for_transposed && given.m < given.n;
-  const bool direct_b = given.b_col == 1 && given.m <= rows_for_direct_b;
+  const bool direct_b = !rounded && given.b_col == 1 && given.m <= rows_for_direct_b;
   Gemm<float> g = given;
   if (transposed) {
     g.m = given.n, g.a = given.b, g.a_row = given.b_col, g.a_col = given.b_row, g.a_batch = given.b_batch;
@@ -183,13 +190,24 @@ void gemm(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
                         min(g.n, column_units * part_n / grid.n * column_unit),
                         min(g.n, column_units * (part_n + 1) / grid.n * column_unit)};
       if (dots) {
-        multiply_dots(g, r, finish);
+        multiply_dots<rounded>(g, r, finish);
         continue;
       }
-      if (transposed) multiply_tiles<true>(g, r, false, memory + t * floats_per_thread, finish);
-      else multiply_tiles<false>(g, r, direct_b, memory + t * floats_per_thread, finish);
+      if (transposed) multiply_tiles<rounded, true>(g, r, false, memory + t * floats_per_thread, finish);
+      else multiply_tiles<rounded, false>(g, r, direct_b, memory + t * floats_per_thread, finish);
     }
   });
+}
+
+}  // namespace
+
+Tile tile_of(long rows, long registers) { return tiles.entry[rows - 1][registers - 1]; }
+
+void gemm(const Cpu& cpu, const Gemm<float>& g, const Finish& finish) {
+#if !defined(__AVX512BF16__)
+  if (cpu.precision == Precision::fp32) return multiply<false>(cpu, g, finish);
+#endif
+  multiply<true>(cpu, g, finish);
 }
 
 void gemm_own(const Cpu& cpu, const Gemm<float>& g) { gemm(cpu, g, Finish{}); }
@@ -197,4 +215,4 @@ void gemm_own(const Cpu& cpu, const Gemm<float>& g) { gemm(cpu, g, Finish{}); }
 }  // namespace phonaut::kernel::PHONAUT_ISA
 #endif
 
-PHONAUT_DISPATCH(gemm_own, (const Cpu& cpu, const Gemm<float>& g), (cpu, g))
+PHONAUT_DISPATCH_PRODUCTS(gemm_own, (const Cpu& cpu, const Gemm<float>& g), (cpu, g))

@@ -1,7 +1,7 @@
 #pragma once
 // The matrix product where both sides keep k consecutive and one of them has few rows: dot products of whole rows, read
 // where they are. Nothing is packed, which would cost more than the product.
-#include "vec.hpp"
+#include "gemm_operands.hpp"
 
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
@@ -39,7 +39,7 @@ PHONAUT_INLINE void sum_each(const Vec (&x)[4], float (&to)[4]) {
 ///
 /// Meanwhile columns * k numbers behind b_j are fetched, which are the next rows where they lie without gaps: one after
 /// the other, as memory likes it. Read as `columns` streams that end after k numbers, it gives half as much.
-template <int rows, int columns>
+template <bool rounded, int rows, int columns>
 void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, float* c, long c_row, long c_col,
               const float* bias_of_row, const float* bias_of_column, bool add) {
   Vec acc[rows][4];
@@ -49,10 +49,9 @@ void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, fl
     for (int j = 0; j < 4; ++j) acc[i][j] = Vec(0.0f);
   const float* const ahead = b + columns * b_row;
   const auto step = [&](long p, long n) PHONAUT_FORCE_INLINE {
-    const auto load = [&](const float* from)
-                          PHONAUT_FORCE_INLINE { return n == Vec::lanes ? Vec::load(from) : Vec::load(from, n); };
+    const auto load = [&](const float* from) PHONAUT_FORCE_INLINE { return words_along<rounded>(from, n); };
 #pragma GCC unroll 4
-    for (int j = 0; j < columns; ++j) __builtin_prefetch(ahead + columns * p + j * Vec::lanes);
+    for (int j = 0; j < columns * numbers_per_word; ++j) __builtin_prefetch(ahead + columns * p + j * Vec::lanes);
     Vec bv[columns];
 #pragma GCC unroll 4
     for (int j = 0; j < columns; ++j) bv[j] = load(b + j * b_row + p);
@@ -60,11 +59,11 @@ void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, fl
     for (int i = 0; i < rows; ++i) {
       const Vec av = load(a + i * a_row + p);
 #pragma GCC unroll 4
-      for (int j = 0; j < columns; ++j) acc[i][j] = fma(av, bv[j], acc[i][j]);
+      for (int j = 0; j < columns; ++j) acc[i][j] = multiply_add(av, bv[j], acc[i][j]);
     }
   };
   long p = 0;
-  for (; p + Vec::lanes <= k; p += Vec::lanes) step(p, Vec::lanes);
+  for (; p + numbers_along <= k; p += numbers_along) step(p, numbers_along);
   if (p < k) step(p, k - p);
 #pragma GCC unroll 4
   for (int i = 0; i < rows; ++i) {
@@ -85,18 +84,19 @@ using DotTile = void (*)(long k, const float* a, long a_row, const float* b, lon
 struct DotTable {
   DotTile entry[dot_rows][dot_columns];
 };
-template <int rows = 1>
+template <bool rounded, int rows = 1>
 constexpr void fill_dot_tiles(DotTable& table) {
   static_assert(dot_columns == 4);
-  table.entry[rows - 1][0] = dot_tile<rows, 1>;
-  table.entry[rows - 1][1] = dot_tile<rows, 2>;
-  table.entry[rows - 1][2] = dot_tile<rows, 3>;
-  table.entry[rows - 1][3] = dot_tile<rows, 4>;
-  if constexpr (rows < dot_rows) fill_dot_tiles<rows + 1>(table);
+  table.entry[rows - 1][0] = dot_tile<rounded, rows, 1>;
+  table.entry[rows - 1][1] = dot_tile<rounded, rows, 2>;
+  table.entry[rows - 1][2] = dot_tile<rounded, rows, 3>;
+  table.entry[rows - 1][3] = dot_tile<rounded, rows, 4>;
+  if constexpr (rows < dot_rows) fill_dot_tiles<rounded, rows + 1>(table);
 }
+template <bool rounded>
 constexpr DotTable make_dot_tiles() {
   DotTable table{};
-  fill_dot_tiles(table);
+  fill_dot_tiles<rounded>(table);
   return table;
 }
 

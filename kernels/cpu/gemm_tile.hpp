@@ -1,7 +1,6 @@
 #pragma once
-// The inner part of the matrix product: a tile of c that stays in registers while one pass over k feeds it, and the
-// packing of b into slivers as wide as a tile.
-#include "vec.hpp"
+// The inner part of the matrix product: a tile of c that stays in registers while one pass over k feeds it.
+#include "gemm_operands.hpp"
 
 #ifdef PHONAUT_ISA
 namespace phonaut::kernel::PHONAUT_ISA {
@@ -26,9 +25,9 @@ struct TileOutput {
   long width;  ///< valid columns of the tile
 };
 
-/// acc[i][j] += sum over p < k of a[i * a_row + p * a_col] * b[p * b_row + j]. `fetch`: a comes from memory, and what
-/// lies behind its rows is used next; it is asked for in the order in which it lies, which is twice as fast as `rows`
-/// streams.
+/// acc[i][j] += sum over p < k of a[i * a_row + p * a_col] * b[p * b_row + j], in words (gemm_operands.hpp). `fetch`: a
+/// comes from memory, and what lies behind its rows is used next; it is asked for in the order in which it lies, which
+/// is twice as fast as `rows` streams.
 template <int rows, int registers, bool fetch = false>
 PHONAUT_INLINE void add_to_tile(long k, const float* a, long a_row, long a_col, const float* b, long b_row,
                                 Vec (&acc)[rows][registers]) {
@@ -48,7 +47,7 @@ PHONAUT_INLINE void add_to_tile(long k, const float* a, long a_row, long a_col, 
     for (int i = 0; i < rows; ++i) {
       const Vec av(row[i / 3][(i % 3) * a_row]);
 #pragma GCC unroll 4
-      for (int r = 0; r < registers; ++r) acc[i][r] = fma(av, bv[r], acc[i][r]);
+      for (int r = 0; r < registers; ++r) acc[i][r] = multiply_add(av, bv[r], acc[i][r]);
     }
 #pragma GCC unroll 16
     for (int i = 0; i < pointers; ++i) row[i] += a_col;
@@ -166,69 +165,6 @@ PHONAUT_INLINE void copy(const float* from, long n, float* to) {
   long i = 0;
   for (; i + Vec::lanes <= n; i += Vec::lanes) Vec::load(from + i).store(to + i);
   if (i < n) Vec::load(from + i, n - i).store(to + i, n - i);
-}
-
-/// Columns [0, n) of b, n <= tile_columns, as one sliver: row p at to + p * sliver_width(n), padded with zeros.
-PHONAUT_INLINE constexpr long sliver_width(long n) { return (n + Vec::lanes - 1) / Vec::lanes * Vec::lanes; }
-
-/// k rows of n <= tile_columns numbers with stride b_row between rows, b_col within.
-inline void pack_sliver(long k, long n, const float* b, long b_row, long b_col, float* to) {
-  const long width = sliver_width(n);
-  for (long j = 0; j < n; j += Vec::lanes) {
-    const long columns = n - j < Vec::lanes ? n - j : Vec::lanes;
-    const float* from = b + j * b_col;
-    long p = 0;
-    if (b_col == 1) {
-      if (columns == Vec::lanes)
-        for (; p < k; ++p) Vec::load(from + p * b_row).store(to + p * width + j);
-      else
-        for (; p < k; ++p) Vec::load(from + p * b_row, columns).store(to + p * width + j);
-    } else if (b_row == 1) {
-      if (columns == Vec::lanes)
-        for (; p + Vec::lanes <= k; p += Vec::lanes) {
-          Vec block[Vec::lanes];
-#pragma GCC unroll 16
-          for (long l = 0; l < Vec::lanes; ++l) block[l] = Vec::load(from + l * b_col + p);
-          transpose(block);
-#pragma GCC unroll 16
-          for (long l = 0; l < Vec::lanes; ++l) block[l].store(to + (p + l) * width + j);
-        }
-      for (long rows; p < k; p += rows) {
-        rows = k - p < Vec::lanes ? k - p : Vec::lanes;
-        Vec block[Vec::lanes];
-        for (long l = 0; l < Vec::lanes; ++l) block[l] = Vec(0.0f);
-        for (long l = 0; l < columns; ++l) {
-          const float* row = from + l * b_col + p;
-          block[l] = rows == Vec::lanes ? Vec::load(row) : Vec::load(row, rows);
-        }
-        transpose(block);
-        for (long l = 0; l < rows; ++l) block[l].store(to + (p + l) * width + j);
-      }
-    }
-    for (; p < k; ++p) {
-      float* row = to + p * width + j;
-      for (long l = 0; l < columns; ++l) row[l] = from[l * b_col + p * b_row];
-      for (long l = columns; l < Vec::lanes; ++l) row[l] = 0.0f;
-    }
-  }
-}
-
-/// All columns of a block of b, sliver after sliver, each of k rows.
-inline void pack_block(long k, long columns, const float* b, long b_row, long b_col, float* to) {
-  long j = 0;
-  if (b_col == 1) {
-    // Row by row: whole slivers are filled side by side, so that memory is read in the order in which it lies.
-    j = columns / tile_columns * tile_columns;
-    for (long p = 0; p < k; ++p)
-      for (long i = 0; i < j; i += tile_columns)
-#pragma GCC unroll 4
-        for (int r = 0; r < tile_registers; ++r)
-          Vec::load(b + p * b_row + i + r * Vec::lanes).store(to + i * k + p * tile_columns + r * Vec::lanes);
-  }
-  for (; j < columns; j += tile_columns) {
-    const long n = columns - j < tile_columns ? columns - j : tile_columns;
-    pack_sliver(k, n, b + j * b_col, b_row, b_col, to + j * k);
-  }
 }
 
 }  // namespace phonaut::kernel::PHONAUT_ISA

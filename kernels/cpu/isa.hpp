@@ -17,6 +17,7 @@
 #ifdef PHONAUT_ISA
 
 #define PHONAUT_DISPATCH_IN(home, kernel_name, params, args)
+#define PHONAUT_DISPATCH_PRODUCTS(kernel_name, params, args)
 
 #else
 
@@ -30,6 +31,11 @@
 #define PHONAUT_AVX512(...) __VA_ARGS__
 #else
 #define PHONAUT_AVX512(...)
+#endif
+#ifdef PHONAUT_HAS_AVX512_BF16
+#define PHONAUT_AVX512_BF16(...) __VA_ARGS__
+#else
+#define PHONAUT_AVX512_BF16(...)
 #endif
 #define PHONAUT_DECLARE_IN(isa, kernel_name, params) \
   namespace phonaut::kernel::isa {                   \
@@ -50,6 +56,20 @@
       default:                                                    \
         return ::phonaut::kernel::baseline::kernel_name args;     \
     }                                                             \
+  }
+
+/// PHONAUT_DISPATCH for a file that is also compiled for avx512_bf16 (PHONAUT_BF16_KERNELS in CMake): goes there where
+/// products are asked for in bf16 and the processor has instructions for them.
+#define PHONAUT_DISPATCH_PRODUCTS(kernel_name, params, args)                                                    \
+  PHONAUT_AVX512_BF16(PHONAUT_DECLARE_IN(avx512_bf16, kernel_name, params))                                     \
+  namespace phonaut::kernel::any_isa {                                                                          \
+  void kernel_name params;                                                                                      \
+  }                                                                                                             \
+  PHONAUT_DISPATCH_IN(phonaut::kernel::any_isa, kernel_name, params, args)                                      \
+  void phonaut::kernel::kernel_name params {                                                                    \
+    PHONAUT_AVX512_BF16(if (cpu.precision == ::phonaut::Precision::bf16 && cpu.isa == ::phonaut::Isa::avx512 && \
+                            cpu.bf16_instructions) return ::phonaut::kernel::avx512_bf16::kernel_name args;)    \
+    ::phonaut::kernel::any_isa::kernel_name args;                                                               \
   }
 
 #endif

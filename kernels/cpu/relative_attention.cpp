@@ -281,8 +281,8 @@ void relative_attention_forward(const Cpu& cpu, const RelativeAttention<float>& 
   const ForwardLayout l(cpu, z);
   distances_as_columns(l.threads, z, a.r, scratch);
   parallel_for(l.threads, z.batch * z.heads, [&](long head) {
-    pack_block(z.width, z.keys, &a.k(head / z.heads, 0, head % z.heads * z.width), 1, a.k.stride[1],
-               scratch + l.keys + head * l.head_keys);
+    pack_block<false>(z.width, z.keys, &a.k(head / z.heads, 0, head % z.heads * z.width), 1, a.k.stride[1],
+                      scratch + l.keys + head * l.head_keys);
   });
   const EvenBlocks blocks(z.queries, tile_rows);
   const long tasks = z.batch * z.heads * blocks.count;

@@ -2,7 +2,7 @@
 // The pieces of Zipformer's attention weights: how scratch memory is laid out, tiles of scores, and what walks along
 // the diagonals t + j = const of a block of score gradients.
 #include "gemm_dot.hpp"
-#include "gemm_tile.hpp"
+#include "gemm_pack.hpp"
 #include "parallel.hpp"
 #include "phonaut/ops/relative_scores.hpp"
 #include "rows.hpp"

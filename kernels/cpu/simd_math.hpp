@@ -16,11 +16,6 @@
 
 namespace phonaut::kernel::PHONAUT_ISA {
 
-using Ints = xsimd::batch<std::int32_t>;
-static_assert(Ints::size == Vec::lanes);
-
-PHONAUT_INLINE Ints bits_of(Vec x) { return xsimd::bitwise_cast<Ints>(x.v); }
-PHONAUT_INLINE Vec float_of_bits(Ints i) { return xsimd::bitwise_cast<Vec::Batch>(i); }
 PHONAUT_INLINE constexpr float infinity() { return std::numeric_limits<float>::infinity(); }
 PHONAUT_INLINE constexpr float not_a_number() { return std::numeric_limits<float>::quiet_NaN(); }
 

@@ -124,6 +124,12 @@ PHONAUT_INLINE unsigned bits_of(Mask m) {
 #endif
 }
 
+using Ints = xsimd::batch<std::int32_t>;
+static_assert(Ints::size == Vec::lanes);
+
+PHONAUT_INLINE Ints bits_of(Vec x) { return xsimd::bitwise_cast<Ints>(x.v); }
+PHONAUT_INLINE Vec float_of_bits(Ints i) { return xsimd::bitwise_cast<Vec::Batch>(i); }
+
 #if defined(__AVX512F__)
 
 PHONAUT_INLINE __mmask16 first_lanes(long n) { return static_cast<__mmask16>((1u << n) - 1u); }

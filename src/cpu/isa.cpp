@@ -46,6 +46,22 @@ bool can_run(Isa isa) noexcept {
   return true;
 }
 
+bool can_multiply_bf16() noexcept {
+#if defined(PHONAUT_HAS_AVX512_BF16)
+  return can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
+const char* name_of(Precision precision) noexcept { return precision == Precision::bf16 ? "bf16" : "fp32"; }
+
+Precision precision_named(const char* name) {
+  for (Precision precision : {Precision::fp32, Precision::bf16})
+    if (std::string_view(name) == name_of(precision)) return precision;
+  throw ConfigError(concat("precision is \"", name, "\", but only fp32 and bf16 are known"));
+}
+
 Isa best_isa() {
   if (const char* wish = std::getenv("PHONAUT_ISA"); wish && *wish) {
     for (Isa isa : weakest_first) {

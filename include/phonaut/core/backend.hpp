@@ -33,6 +33,21 @@ bool can_run(Isa isa) noexcept;
 /// The best set that this processor and operating system run, or what PHONAUT_ISA asks for
 /// (`baseline`, `avx2`, `avx512`). Throws ConfigError if that is unknown or cannot run here.
 Isa best_isa();
+
+/// What matrix products, and convolutions that are products, compute with. Tensors are floats either way.
+enum class Precision {
+  fp32,  ///< single precision throughout
+  /// Both factors are rounded to bfloat16 (to nearest, ties to even; a NaN stays one, subnormal numbers count as zero),
+  /// the products of these are exact and added up in single precision. docs/precision.md has errors and speed.
+  bf16
+};
+
+const char* name_of(Precision precision) noexcept;
+/// "fp32" or "bf16". Throws ConfigError for other names.
+Precision precision_named(const char* name);
+/// Whether this processor multiplies pairs of bfloat16 (AVX512-BF16) and this build has kernels that do.
+bool can_multiply_bf16() noexcept;
+
 /// OMP_NUM_THREADS where set, else the number of processors this process may use.
 int default_threads() noexcept;
 
@@ -42,6 +57,10 @@ struct Cpu : Reference {
   using Memory = HostMemory;
   int threads = default_threads();
   Isa isa = best_isa();
+  Precision precision = Precision::fp32;
+  /// With AVX-512: use the instructions of AVX512-BF16. Without them rounded floats are multiplied, which gives the
+  /// same sums up to their order and is not faster than fp32.
+  bool bf16_instructions = can_multiply_bf16();
 };
 
 /// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream).

@@ -28,6 +28,17 @@ bool all_finite(const B& backend, const typename B::Scalar* data, long n) {
   return std::all_of(values.begin(), values.end(), [](const S& x) { return S(0) * x == S(0); });
 }
 
+/// fp32 for backends that know nothing else.
+template <class B>
+Precision precision_of(const B& backend) {
+  if constexpr (requires { backend.precision; }) return backend.precision;
+  else return Precision::fp32;
+}
+template <class B>
+void set_precision([[maybe_unused]] B& backend, [[maybe_unused]] Precision precision) {
+  if constexpr (requires { backend.precision; }) backend.precision = precision;
+}
+
 }  // namespace detail
 
 /// One computation at a time, on one thread. Any number of contexts may run the same read-only model in parallel.
@@ -61,6 +72,10 @@ class Context {
     if (n < 1) throw ConfigError(concat("context: threads must be at least 1, got ", n));
     backend_.threads = n;
   }
+
+  /// What matrix products compute with, from now on; the way back of an op computes as its forward did.
+  void precision(Precision p) requires requires(B b) { b.precision; }
+  { backend_.precision = p; }
 
   // ---- mode ----
   /// Record for backward; dropout and the like are on.
@@ -194,7 +209,8 @@ class Context {
     };
     const Slot slot = new_slot();
     void* place = arena_.take(sizeof(Body), alignof(Body));
-    nodes_.push_back({&Body::run, &Body::end, new (place) Body{std::move(backward), y.shape()}, slot.index});
+    nodes_.push_back({&Body::run, &Body::end, new (place) Body{std::move(backward), y.shape()}, slot.index,
+                      detail::precision_of(backend_)});
     return Var<B, R>(*this, std::move(y), slot);
   }
   /// `record` for any number of inputs of one rank: backward(context, dy, inputs).
@@ -325,6 +341,7 @@ class Context {
     void (*end)(void*);
     void* body;
     std::uint32_t slot;
+    Precision precision;  ///< of the op's products, forward and back
   };
   /// Bump allocator for the closures of the tape.
   class Arena {
@@ -389,11 +406,17 @@ class Context {
     node.end(node.body);
   }
   void walk_back_to(size_t mark) {
+    struct Restore {
+      B& backend;
+      Precision before;
+      ~Restore() { detail::set_precision(backend, before); }
+    } restore{backend_, detail::precision_of(backend_)};
     while (nodes_.size() > mark) {
       const size_t at = nodes_.size() - 1;
       const Node node = nodes_[at];
       if (slots_[node.slot].written) {
         const Storage<Memory> dy = std::move(slots_[node.slot].gradient);
+        detail::set_precision(backend_, node.precision);
         node.run(node.body, *this, dy);
       }
       pop_node();  // frees what the op had kept, so that memory shrinks on the way back
