@@ -1,4 +1,6 @@
-// The matrix product of every instruction set against double precision: layouts, odd sizes, strides, batches, threads.
+// The matrix product of every instruction set and precision against double precision: layouts, odd sizes, strides,
+// batches, threads.
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -22,6 +24,14 @@ struct Problem {
   bool add = false, bias = false;
   long gap = 0;  ///< unused elements between rows
 };
+
+/// What a product sees of x: in bf16 the nearest number of 8 binary digits, the even one of two.
+double seen(const Cpu& cpu, float x) {
+  if (cpu.precision == Precision::fp32 || x == 0.0f) return static_cast<double>(x);
+  int exponent = 0;
+  const double digits = std::frexp(static_cast<double>(x), &exponent);  // 0.5 <= |digits| < 1
+  return std::ldexp(std::nearbyint(std::ldexp(digits, 8)), exponent - 8);
+}
 
 std::vector<float> numbers(long n, unsigned seed) {
   std::mt19937 generator(seed);
@@ -71,8 +81,8 @@ std::vector<float> run(const Cpu& cpu, const Problem& p) {
         double want = p.add ? 0.5 : 0.0, size = std::abs(want);
         if (p.bias) want += bias[static_cast<size_t>(j)];
         for (long l = 0; l < p.k; ++l) {
-          const double term = static_cast<double>(g.a[q * g.a_batch + i * g.a_row + l * g.a_col]) *
-                              static_cast<double>(g.b[q * g.b_batch + l * g.b_row + j * g.b_col]);
+          const double term = seen(cpu, g.a[q * g.a_batch + i * g.a_row + l * g.a_col]) *
+                              seen(cpu, g.b[q * g.b_batch + l * g.b_row + j * g.b_col]);
           want += term;
           size += std::abs(term);
         }
@@ -80,18 +90,34 @@ std::vector<float> run(const Cpu& cpu, const Problem& p) {
         if (!(error <= worst)) worst = error;
       }
     }
-  INFO(name_of(cpu.isa) << " " << p.a << p.b << " m " << p.m << " n " << p.n << " k " << p.k << " batch " << p.batch
-                        << " add " << p.add << " bias " << p.bias << " gap " << p.gap << " threads " << cpu.threads);
+  INFO(name_of(cpu.isa) << " " << name_of(cpu.precision) << (cpu.bf16_instructions ? "" : " (floats)") << " " << p.a
+                        << p.b << " m " << p.m << " n " << p.n << " k " << p.k << " batch " << p.batch << " add "
+                        << p.add << " bias " << p.bias << " gap " << p.gap << " threads " << cpu.threads);
   // A sum of k products errs by at most k half-ulps of the sum of their sizes; blocks and lanes make it much less.
+  // Products of rounded operands are exact, and summed up in single precision too.
   CHECK(worst <= 6e-8 * (3 + 0.25 * static_cast<double>(p.k)));
   CHECK(outside);
   return c;
 }
 
+/// Every way to multiply that this machine has: instruction sets; fp32, and bf16 by floats and by its own instructions.
+std::vector<Cpu> multipliers() {
+  std::vector<Cpu> all;
+  for (Isa isa : testing::isas())
+    for (Precision precision : {Precision::fp32, Precision::bf16})
+      for (bool instructions : {false, true}) {
+        if (instructions && (precision != Precision::bf16 || isa != Isa::avx512 || !can_multiply_bf16())) continue;
+        Cpu cpu;
+        cpu.isa = isa;
+        cpu.precision = precision;
+        cpu.bf16_instructions = instructions;
+        all.push_back(cpu);
+      }
+  return all;
+}
+
 void run_everywhere(const Problem& p, std::initializer_list<int> more_threads = {2, 3, 7}) {
-  for (Isa isa : testing::isas()) {
-    Cpu cpu;
-    cpu.isa = isa;
+  for (Cpu cpu : multipliers()) {
     cpu.threads = 1;
     const auto one = run(cpu, p);
     for (int threads : more_threads) {
@@ -132,6 +158,100 @@ TEST_CASE("gemm walks over several blocks of k, rows and columns") {
     run_everywhere({.m = 5, .n = 70, .k = 1024, .a = layout[0], .b = layout[1], .add = true});
     run_everywhere({.m = 300, .n = 40, .k = 2048, .a = layout[0], .b = layout[1], .bias = true});
   }
+}
+
+TEST_CASE("gemm walks over several blocks of pairs") {
+  for (const char* layout : {"nn", "nt", "tn", "tt"})
+    for (long k : {1024L, 1025L, 1027L, 3001L})
+      run_everywhere({.m = 20, .n = 70, .k = k, .a = layout[0], .b = layout[1], .add = true, .bias = true}, {2});
+  run_everywhere({.m = 3, .n = 70, .k = 1031, .a = 'n', .b = 't'});
+  run_everywhere({.m = 300, .n = 5, .k = 1031, .a = 'n', .b = 't', .bias = true});
+}
+
+TEST_CASE("products in bf16 round to nearest even, keep NaN and infinity, and take subnormal numbers for zero") {
+  const float inf = std::numeric_limits<float>::infinity(), most = std::numeric_limits<float>::max();
+  const float last = 0x1p-8f;  // half of the last place of 1
+  const std::vector<std::pair<float, float>> rounded = {
+      {1.0f, 1.0f},
+      {1 + last, 1.0f},                            // a tie: down to the even neighbour
+      {1 + 3 * last, 1 + 4 * last},                // a tie: up to it
+      {1 + last * 1.0001f, 1 + 2 * last},          // just above a tie
+      {1 + last * 0.9999f, 1.0f},                  // just below
+      {-1 - 3 * last, -1 - 4 * last},              //
+      {2 - last / 2, 2.0f},                        // into the next power of two
+      {0x1.fep127f, 0x1.fep127f},                  // the largest bfloat16
+      {0x1.fefffep127f, 0x1.fep127f},              // just below the tie with infinity
+      {most, inf},                                 //
+      {-most, -inf},                               //
+      {inf, inf},                                  //
+      {-inf, -inf},                                //
+      {poison, poison},                            //
+      {-poison, poison},                           //
+      {std::bit_cast<float>(0x7f800001), poison},  // the low bits alone say NaN; cut off, they would leave infinity
+      {std::bit_cast<float>(0x7fffffff), poison},  // adding half a place would overflow into the sign
+      {0x1p-126f, 0x1p-126f},                      // the smallest normal number
+      // Subnormal. (Of those that would round up to a normal number, processors make zero or that number.)
+      {0x1.fp-127f, 0.0f},
+      {1e-42f, 0.0f},
+      {0.0f, 0.0f},
+  };
+  for (const Cpu& cpu : multipliers()) {
+    if (cpu.precision != Precision::bf16) continue;
+    // Tiles, dot products, both sides: x times one, beside zeros.
+    for (long m : {1L, 40L})
+      for (bool on_a : {true, false})
+        for (const auto& [x, want] : rounded) {
+          const long n = 41 - m, k = 1;
+          std::vector<float> a(static_cast<size_t>(m), on_a ? x : 1.0f), b(static_cast<size_t>(n), on_a ? 1.0f : x);
+          std::vector<float> c(static_cast<size_t>(m * n), poison);
+          gemm(cpu, Gemm<float>{.m = m,
+                                .n = n,
+                                .k = k,
+                                .a = a.data(),
+                                .a_row = k,
+                                .b = b.data(),
+                                .b_row = 1,
+                                .b_col = k,
+                                .c = c.data(),
+                                .c_row = n});
+          INFO(name_of(cpu.isa) << (cpu.bf16_instructions ? "" : " (floats)") << " m " << m << " x " << x);
+          for (float got : c) CHECK((got == want || (got != got && want != want)));
+        }
+  }
+}
+
+TEST_CASE("bf16 gives the same numbers on every instruction set where sums are exact") {
+  // Whole numbers up to 512, at most 64 products: every sum stays below 2^24 and is exact, in whatever order.
+  std::mt19937 generator(7);
+  const auto whole = [&](long n) {
+    std::vector<float> x(static_cast<size_t>(n));
+    // 9 binary digits: about half of them are rounded.
+    for (float& v : x) v = static_cast<float>(static_cast<int>(generator() % 1023) - 511);
+    return x;
+  };
+  for (const auto& [m, n, k] : {std::array{37L, 53L, 61L}, {3L, 90L, 64L}, {30L, 100L, 33L}, {200L, 33L, 63L}})
+    for (bool columns : {false, true}) {
+      const auto a = whole(m * k), b = whole(n * k);
+      std::vector<float> first;
+      for (const Cpu& cpu : multipliers()) {
+        if (cpu.precision != Precision::bf16) continue;
+        std::vector<float> c(static_cast<size_t>(m * n), poison);
+        gemm(cpu, Gemm<float>{.m = m,
+                              .n = n,
+                              .k = k,
+                              .a = a.data(),
+                              .a_row = columns ? 1 : k,
+                              .a_col = columns ? m : 1,
+                              .b = b.data(),
+                              .b_row = columns ? n : 1,
+                              .b_col = columns ? 1 : k,
+                              .c = c.data(),
+                              .c_row = n});
+        if (first.empty()) first = c;
+        INFO(name_of(cpu.isa) << " m " << m << " columns " << columns << " instructions " << cpu.bf16_instructions);
+        CHECK(std::memcmp(first.data(), c.data(), c.size() * sizeof(float)) == 0);
+      }
+    }
 }
 
 TEST_CASE("gemm runs batches, and rows that overlap") {

@@ -40,7 +40,7 @@ PHONAUT_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 
 PHONAUT_INLINE constexpr long words_of(long numbers) { return (numbers + numbers_per_word - 1) / numbers_per_word; }
 
-/// Rounded to bfloat16 as the instruction does it: to nearest, ties to even; too large for a float gives infinity, a
+/// Rounded to bfloat16 as the instruction does it: to nearest, ties to even; too large for bfloat16 gives infinity, a
 /// subnormal number zero, a NaN a NaN.
 PHONAUT_INLINE Vec rounded_to_bf16(Vec x) {
   const Ints bits = bits_of(x);

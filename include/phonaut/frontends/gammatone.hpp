@@ -4,6 +4,7 @@
 // Moore, "Derivation of auditory filter shapes from notched-noise data", 1990.
 #include <cmath>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/filter_bank.hpp"
 #include "phonaut/ops/formula/cube_root.hpp"
 #include "phonaut/ops/formula/elementary.hpp"
@@ -92,6 +93,7 @@ struct Cochleagram {
   }
   Sequence<B> operator()(const Waveform<B>& x) const {
     const auto y = filtered(x);
+    const FullPrecision full(x.context());
     const ConvGrid grid{.taps = config.window, .stride = config.hop};
     const auto energy =
         conv1d<B>(y.with(map<formula::Square>(y.frames)), x.context().constant(average), {}, grid, config.filters);

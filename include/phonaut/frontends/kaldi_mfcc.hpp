@@ -1,5 +1,6 @@
 #pragma once
 // Kaldi's mel-frequency cepstral coefficients.
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/frontends/kaldi_fbank.hpp"
 #include "phonaut/ops/linear.hpp"
 
@@ -78,6 +79,7 @@ struct KaldiMfcc {
 
  private:
   Sequence<B> cepstra(const Sequence<B>& bands) const {
+    const FullPrecision full(bands.context());
     return bands.with(linear(bands.frames, bands.context().constant(transform)));
   }
   Sequence<B> advance(const Waveform<B>& chunk, long whole, FeatureStreamState<B>& state) const {

@@ -1,5 +1,6 @@
 #pragma once
 // Resampling as a layer: its filter made once, whole signals or streams.
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/layers/streams.hpp"
 #include "phonaut/ops/resample.hpp"
 
@@ -85,6 +86,7 @@ struct Resampler {
     const auto past = slice(ctx.constant(state.past.tensor()), 1, 0, state.held());
     const auto all = concatenate(std::array{past, samples}, 1);
     const long batch = all.extent(0), time = all.extent(1), frames = filter.grid(0, 0).frames_out(time);
+    const FullPrecision full(ctx);
     const Sequence<B> in{reshape(all, Shape<3>{batch, time, 1}), {}, 0};
     const auto y = conv1d<B>(in, ctx.constant(bank), {}, filter.grid(0, 0)).frames;
     const long kept = time - frames * filter.stride;

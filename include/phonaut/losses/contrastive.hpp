@@ -2,6 +2,7 @@
 // Losses that tell a positive from negatives: wav2vec 2.0, CPC, NT-Xent, CLIP.
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/cross_entropy.hpp"
 #include "phonaut/ops/diagonal.hpp"
 #include "phonaut/ops/formula/clamped_exp.hpp"
@@ -134,6 +135,7 @@ Var<B, 0> ntxent_loss(const Var<B, 2>& x, const Var<B, 2>& y, double temperature
   check_same_shape("ntxent_loss", "x", x.shape(), "y", y.shape());
   auto& ctx = x.context();
   const long n = x.extent(0);
+  const FullPrecision full(ctx);
   const Var<B, 2> z = unit_rows(concatenate(std::vector{x, y}, 0), 1e-12);
   const Var<B, 2> logits = typename B::Scalar(1 / temperature) * linear(z, z);
   return cross_entropy(with_diagonal(logits, -std::numeric_limits<double>::infinity()),
@@ -146,6 +148,7 @@ template <class B>
 Var<B, 0> clip_loss(const Var<B, 2>& x, const Var<B, 2>& y, Weight<B, 0> log_scale, double most = 100) {
   check_same_shape("clip_loss", "x", x.shape(), "y", y.shape());
   auto& ctx = x.context();
+  const FullPrecision full(ctx);
   const auto scale = map(ctx.lift(log_scale), formula::ClampedExp{static_cast<float>(most)});
   const Var<B, 2> logits = scale_by(scale, linear(unit_rows(x, 1e-12), unit_rows(y, 1e-12)));
   const Labels<B> labels = detail::rotated_labels(ctx, x.extent(0), 0);

@@ -1,5 +1,6 @@
 #pragma once
 // Losses that keep two views together and their channels apart: VICReg and Barlow Twins.
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/regression.hpp"
 #include "phonaut/ops/activations.hpp"
 #include "phonaut/ops/centre_columns.hpp"
@@ -17,6 +18,7 @@ namespace detail {
 /// xᵀ y / count: (N, C), (N, D) -> (C, D).
 template <class B>
 Var<B, 2> cross_products(const Var<B, 2>& x, const Var<B, 2>& y, long count) {
+  const FullPrecision full(x.context());
   return typename B::Scalar(1.0 / static_cast<double>(std::max(1L, count))) *
          linear(permute(x, {1, 0}), permute(y, {1, 0}));
 }

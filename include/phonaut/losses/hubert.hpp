@@ -1,6 +1,7 @@
 #pragma once
 // HuBERT: masked prediction of cluster labels. W.-N. Hsu et al., "HuBERT: Self-Supervised Speech Representation
 // Learning by Masked Prediction of Hidden Units", 2021.
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/masked_cross_entropy.hpp"
 #include "phonaut/ops/linear.hpp"
 #include "phonaut/ops/unit_rows.hpp"
@@ -15,6 +16,7 @@ struct HubertOptions {
 /// Logits cos(x, e_v) / temperature of projected frames x (…, C) against label embeddings (V, C) -> (…, V).
 template <class B, size_t R>
 Var<B, R> cosine_logits(const Var<B, R>& x, Weight<B, 2> embeddings, double temperature = 0.1) {
+  const FullPrecision full(x.context());
   const Var<B, 2> table = x.context().lift(embeddings);
   return typename B::Scalar(1 / temperature) * linear(unit_rows(x), unit_rows(table));
 }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/rnnt.hpp"
 #include "phonaut/ops/embedding.hpp"
 #include "phonaut/ops/gemm.hpp"
@@ -150,6 +151,7 @@ LatticeArcs<B> simple_joiner_arcs(const Var<B, 3>& any_am, const Var<B, 3>& any_
   detail::check_lattice("simple_joiner_arcs", Shape<3>{batch, time, nodes}, {}, transcripts);
   const Var<B, 3> am = packed(any_am), lm = packed(any_lm);
   auto& ctx = am.context();
+  const FullPrecision full(ctx);
   const auto scratch = [=](Context<B>& c) {
     return c.empty(Shape<1>{kernel::simple_arcs_scratch(time, nodes, classes)});
   };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/reduction.hpp"
 #include "phonaut/losses/slices.hpp"
 #include "phonaut/ops/arithmetic.hpp"
@@ -91,6 +92,7 @@ Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregO
   check_channels("sigreg", any.shape(), slices.extent(0), "slices ", slices.shape());
   const Var<B, R> x = rowwise(any);
   auto& ctx = x.context();
+  const FullPrecision full(ctx);
   const auto rows = as_rows(x.in());
   const long samples = x.extent(R - 2), dims = x.extent(R - 1), all = slices.extent(1), knots = options.test.knots;
   const long views = samples > 0 ? rows.shape[0] / samples : 0;

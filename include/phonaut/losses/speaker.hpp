@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/cross_entropy.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/at_labels.hpp"
@@ -32,6 +33,7 @@ Var<B, 0> aam_softmax_loss(const Var<B, 2>& embeddings, Weight<B, 2> directions,
     throw ConfigError(concat("aam_softmax_loss: need a margin in 0 … π/2 and a positive scale, got ", options.margin,
                              " and ", options.scale));
   auto& ctx = embeddings.context();
+  const FullPrecision full(ctx);
   const Var<B, 2> cosines = linear(unit_rows(embeddings), unit_rows(ctx.lift(directions)));
   const formula::AngularMargin margin{std::cos(options.margin), std::sin(options.margin), options.margin};
   const auto logits = put_at(cosines, labels, map(take_at(cosines, labels), margin));
@@ -50,6 +52,7 @@ Var<B, 0> ge2e_loss(const Var<B, 3>& embeddings, Weight<B, 0> scale) {
     throw ShapeError(concat("ge2e_loss: embeddings ", text(embeddings.shape()),
                             " must be of at least 2 speakers with 2 utterances each"));
   auto& ctx = embeddings.context();
+  const FullPrecision full(ctx);
   const Var<B, 3> unit = unit_rows(embeddings);
   const Var<B, 2> rows = reshape(unit, Shape<2>{speakers * each, width});
   // Sums over a speaker's utterances; with her own taken out, the direction of the mean of the others.

@@ -2,6 +2,7 @@
 // Filters that are not trained, over a waveform: what resampling, constant-Q transforms and cochleagrams stand on.
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/core/param.hpp"
 #include "phonaut/core/waveform.hpp"
 #include "phonaut/ops/conv1d.hpp"
@@ -28,6 +29,7 @@ Tensor<B, 3> make_filter_bank(Context<B>& ctx, long filters, const std::vector<d
 template <class B>
 Sequence<B> filter_bank(const Waveform<B>& x, const Tensor<B, 3>& filters, const ConvGrid& grid) {
   check_lengths("filter_bank", x);
+  const FullPrecision full(x.context());
   return mask_frames(conv1d<B>(as_column(x), x.context().constant(filters), {}, grid));
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 // A penalty on large attention scores, as a gradient alone. Yao et al., "Zipformer", 2023.
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/gemm.hpp"
 #include "phonaut/ops/relative_attention.hpp"
 
@@ -120,6 +121,7 @@ Sequence<B> penalize_scores(const Sequence<B>& projection, const Var<B, 2>& rela
                             text(Shape<2>{rows, options.heads * options.position_width}), ", got ",
                             text(relative.shape())));
   const Var<B, 3> x = projection.frames;
+  const FullPrecision full(x.context());  // for the way back, which computes the scores
   const Var<B, 2> r = relative ? packed(relative) : relative;
   const Lengths lengths = options.padding == Padding::masked ? projection.lengths : Lengths();
   const auto backward = [x, r, options, lengths, limit, penalty](Context<B>& c, const Tensor<B, 3>& dy) {

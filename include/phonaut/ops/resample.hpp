@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/filter_bank.hpp"
 #include "phonaut/ops/window.hpp"
 
@@ -85,6 +86,7 @@ Waveform<B> resample(const Waveform<B>& x, const ResampleFilter& filter, const T
   check_lengths("resample", x);
   const double rate = x.rate * static_cast<double>(filter.phases) / static_cast<double>(filter.stride);
   if (filter.identity()) return x;
+  const FullPrecision full(x.context());
   const Sequence<B> in = as_column(x);
   const ConvGrid grid = filter.grid(filter.width, filter.width + filter.stride);
   const auto frames = conv1d<B>(in, x.context().constant(bank), {}, grid).frames;

@@ -3,6 +3,7 @@
 // Yao et al., "Zipformer", 2023, section 3.4.
 #include <cmath>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/centre_columns.hpp"
 #include "phonaut/ops/column_moments.hpp"
@@ -102,6 +103,7 @@ double whitening_metric(const Var<B, R>& any, const WhitenOptions& options, cons
   const long channels = detail::check_channel_range("whiten", any.shape(), options.first, options.channels);
   detail::check_whiten(any, options, channels, lengths);
   const Var<B, R> x = rowwise(any);
+  const FullPrecision full(x.context());
   return detail::Whiteness<B>(x.context(), detail::columns_of(as_rows(x.in()), options.first, channels),
                               detail::real_rows(x.shape(), lengths), options.groups)
       .metric();
@@ -116,6 +118,7 @@ Var<B, R> whiten(const Var<B, R>& any, const WhitenOptions& options, const Lengt
   const long channels = detail::check_channel_range("whiten", any.shape(), options.first, options.channels);
   detail::check_whiten(any, options, channels, lengths);
   const Var<B, R> x = rowwise(any);
+  const FullPrecision full(x.context());  // for the way back, which computes the covariances
   return record(
       x.tensor(),
       [x, options, channels, lengths](Context<B>& c, const Tensor<B, R>& dy) {

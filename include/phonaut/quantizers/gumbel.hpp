@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/layers/linear.hpp"
 #include "phonaut/losses/diversity.hpp"
 #include "phonaut/ops/linear.hpp"
@@ -86,6 +87,7 @@ Var<B, 2> mix_entries(const Var<B, 3>& weights, Weight<B, 3> codebook) {
     throw ShapeError(
         concat("gumbel: weights ", text(weights.shape()), " do not fit the codebook ", text(codebook.shape())));
   const Var<B, 3> books = permute(weights.context().lift(codebook), {0, 2, 1});  // (G, D, V)
+  const FullPrecision full(weights.context());
   std::vector<Var<B, 2>> parts;
   for (long g = 0; g < groups; ++g)
     parts.push_back(linear(reshape(slice(weights, 1, g, g + 1), Shape<2>{rows, entries}),

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/layers/linear.hpp"
 #include "phonaut/losses/cross_entropy.hpp"
 #include "phonaut/losses/diversity.hpp"
@@ -149,6 +150,7 @@ struct MultiCodebookQuantizer {
     auto& ctx = any.context();
     const Unrecorded<B> unrecorded(ctx);
     const Var<B, 2> x = rowwise(any);
+    const FullPrecision full(ctx);
     const long rows = x.extent(0), books = config.books, all = books * config.entries;
     const auto code = ctx.template empty_of<std::int32_t, 1>({rows * books});
     const Var<B, 1> best_of = reshape(logits_of(x), Shape<1>{rows * all});

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/core/param.hpp"
 #include "phonaut/frontends/cmvn.hpp"
 #include "phonaut/ops/linear.hpp"
@@ -70,6 +71,7 @@ struct RandomProjectionQuantizer {
   Codes<B> encode_stacked(const Sequence<B>& stacks) const {
     check_channels("random_projection", stacks.frames.shape(), config.stack * config.features, "the projection");
     auto& ctx = stacks.context();
+    const FullPrecision full(ctx);
     const detail::RowsOf<B> frames(stacks);
     const Codes<B> codes = frames.empty_codes(config.books);
     for (long b = 0; b < config.books; ++b)

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/broadcast.hpp"
 #include "phonaut/ops/centre_columns.hpp"
 #include "phonaut/ops/formula/elementary.hpp"
@@ -27,6 +28,7 @@ template <class B>
 Var<B, 2> transport_scores(const Var<B, 2>& z, const Var<B, 2>& c, const Var<B, 1>& potential, const Var<B, 1>& log_pi,
                            double epsilon) {
   using S = typename B::Scalar;
+  const FullPrecision full(z.context());
   const Var<B, 1> shift = S(1 / epsilon) * (potential - sum_last(map(c, formula::Square{}))) + log_pi;
   return add_channels(S(2 / epsilon) * linear(z, c), shift);
 }

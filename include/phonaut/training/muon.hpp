@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/gemm.hpp"
 #include "phonaut/training/formula/square_sum.hpp"
@@ -87,7 +88,8 @@ class Muon {
   }
 
   /// Replaces the matrix x (rows, columns) by a x + b (x xᵀ) x + c (x xᵀ)² x, iterated, from x / ‖x‖.
-  void orthogonalise(const B& backend, S* x, long rows, long columns) {
+  void orthogonalise(const B& any, S* x, long rows, long columns) {
+    const B backend = full_precision(any);
     const kernel::Stretch<S> all{x, rows * columns};
     square_sums(backend, View<const kernel::Stretch<S>, 1>(&all, {1}), norm_.data());
     double total = 0;

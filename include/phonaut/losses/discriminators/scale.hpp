@@ -3,6 +3,7 @@
 // "HiFi-GAN", 2020.
 #include <vector>
 
+#include "phonaut/core/full_precision.hpp"
 #include "phonaut/layers/conv1d.hpp"
 #include "phonaut/layers/spectral_norm.hpp"
 #include "phonaut/losses/discriminators/judgement.hpp"
@@ -87,6 +88,7 @@ struct ScaleDiscriminator {
   /// Means of 4 samples every 2, with two zeros at either end.
   static Sequence<B> halved(const Sequence<B>& x) {
     auto& ctx = x.context();
+    const FullPrecision full(ctx);
     const Var<B, 3> means = ctx.constant(ctx.full(Shape<3>{1, 4, 1}, 0.25));
     return conv1d(x, means, Weight<B, 1>(), ConvGrid{.taps = 4, .stride = 2, .before = 2, .after = 2}, 1);
   }
