@@ -171,7 +171,7 @@ TEST_CASE("losses, filters, codes and optimisers stay in single precision") {
   in_both([](Context<B>& ctx) {
     ctx.train();
     const auto x = ctx.variable(drawn(ctx, Shape<2>{40, 20}, 1).tensor());
-    const auto gradients = ctx.backward(vicreg_loss(x, drawn(ctx, Shape<2>{40, 20}, 2)).loss);
+    const auto gradients = ctx.backward(vicreg_loss(x, drawn(ctx, Shape<2>{40, 20}, 2)));
     return values_of(ctx, gradients[x]);
   });
   in_both([](Context<B>& ctx) {
@@ -183,7 +183,7 @@ TEST_CASE("losses, filters, codes and optimisers stay in single precision") {
   });
   in_both([](Context<B>& ctx) {
     Linear<B> layer(ctx, {.in = 20, .out = 30});
-    Muon<B> muon(ctx.backend(), layer.weight);
+    Muon<B> muon(ctx.backend(), layer);
     auto x = values_of(drawn(ctx, Shape<2>{30, 20}, 1));
     muon.orthogonalise(ctx.backend(), x.data(), 30, 20);
     return x;
