@@ -42,13 +42,14 @@ struct TrainConfig {
   long accumulate = 1;
   double ema = 0.98;
   double semantic_weight = 0.3;
-  double regulariser_weight = 0;  ///< 0: the default of the bottleneck
-  double mask_share = 0.35;       ///< of latent frames that the semantic objective hides
-  long mask_span = 3;             ///< latent frames hidden together
-  long slices = 256;              ///< of SIGReg
-  int threads = 0;                ///< 0: all
+  double regulariser_weight = 0;   ///< 0: the default of the bottleneck
+  double mask_share = 0.35;        ///< of latent frames that the semantic objective hides
+  long mask_span = 3;              ///< latent frames hidden together
+  long slices = 256;               ///< of SIGReg
+  int threads = 0;                 ///< 0: all
+  std::string precision = "fp32";  ///< of matrix products: "fp32" or "bf16"
   long checkpoint_every = 200;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainConfig, data, seed, steps, batch_seconds, learning_rate, warmup, weight_decay,
                                    clip, accumulate, ema, semantic_weight, regulariser_weight, mask_share, mask_span,
-                                   slices, checkpoint_every)
+                                   slices, precision, checkpoint_every)

@@ -16,6 +16,7 @@
 #include <iostream>
 #include <thread>
 
+#include "common/computing.hpp"
 #include "common/model_file.hpp"
 #include "evaluation.hpp"
 
@@ -35,10 +36,7 @@ struct Options {
   std::string command;  ///< as it was typed
 };
 
-Context<B>& prepared(Context<B>& ctx, const Options& o) {
-  if (o.train.threads > 0) ctx.threads(o.train.threads);
-  return ctx;
-}
+Context<B>& prepared(Context<B>& ctx, const Options& o) { return ::prepared(ctx, o.train.threads, o.train.precision); }
 
 /// The tiny budget; what was asked for by name stays.
 void apply_quick(const CLI::App& app, Options& o) {
@@ -148,8 +146,8 @@ int compare(Options& o) {
       {"parameters", report.runs.front().training["parameters"]},
       {"budget", fmt::format("{} steps of {} s of audio, {} seeds", o.train.steps, o.train.batch_seconds, o.seeds)},
       {"training", json(o.train).dump()},
-      {"machine", fmt::format("{} threads of {}, {}", ctx.backend().threads, std::thread::hardware_concurrency(),
-                              name_of(ctx.backend().isa))},
+      {"machine", fmt::format("{} threads of {}, {}, {}", ctx.backend().threads, std::thread::hardware_concurrency(),
+                              name_of(ctx.backend().isa), name_of(ctx.backend().precision))},
       {"command", o.command}};
   report.write(o.out);
   fmt::print("{}\n", fs::absolute(fs::path(o.out) / "report.html").lexically_normal().string());
@@ -182,11 +180,7 @@ void add_training_options(CLI::App& app, Options& o) {
       ->check(CLI::PositiveNumber);
   app.add_flag("--quick", o.quick, "a tiny budget, to see that everything works; the numbers mean nothing");
 }
-void add_threads(CLI::App& app, Options& o) {
-  app.add_option("--threads", o.train.threads, "threads of the kernels; 0: all. Numbers do not depend on it")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-}
+void add_computing(CLI::App& app, Options& o) { add_computing_options(app, o.train.threads, o.train.precision); }
 
 }  // namespace
 
@@ -201,7 +195,7 @@ int main(int argc, char** argv) {
 
   auto* c = app.add_subcommand("compare", "train every bottleneck with the same budget and write a report");
   add_training_options(*c, o);
-  add_threads(*c, o);
+  add_computing(*c, o);
   c->add_option("--bottlenecks", o.bottlenecks, "sigreg, kl, none, rvq, fsq")
       ->capture_default_str()
       ->delimiter(',')
@@ -211,7 +205,7 @@ int main(int argc, char** argv) {
 
   auto* t = app.add_subcommand("train", "train one model, or go on with one that was stopped");
   add_training_options(*t, o);
-  add_threads(*t, o);
+  add_computing(*t, o);
   t->add_option("--bottleneck", o.model.bottleneck)->capture_default_str()->check(kinds);
   t->add_option("--seed", o.train.seed)->capture_default_str();
   t->callback([&] { apply_quick(*t, o), status = train_one(o); });
@@ -220,7 +214,7 @@ int main(int argc, char** argv) {
   e->add_option("--model", o.model_file, "a folder that was trained into, or its model.safetensors")->required();
   e->add_option("--data", o.train.data, "other data than the model was trained on");
   e->add_option("--out", o.out)->capture_default_str();
-  add_threads(*e, o);
+  add_computing(*e, o);
   e->callback([&] {
     if (e->count("--data") == 0) o.train.data.clear();
     status = evaluate_one(o);
@@ -230,14 +224,14 @@ int main(int argc, char** argv) {
   n->add_option("--model", o.model_file)->required();
   n->add_option("input", o.in_file, "sound file")->required();
   n->add_option("output", o.out_file, ".npy or .safetensors")->required();
-  add_threads(*n, o);
+  add_computing(*n, o);
   n->callback([&] { status = encode_one(o); });
 
   auto* r = app.add_subcommand("reconstruct", "a recording through encoder and decoder");
   r->add_option("--model", o.model_file)->required();
   r->add_option("input", o.in_file, "sound file")->required();
   r->add_option("output", o.out_file, ".wav or .flac")->required();
-  add_threads(*r, o);
+  add_computing(*r, o);
   r->callback([&] { status = reconstruct_one(o); });
 
   try {

@@ -38,6 +38,7 @@ struct TrainConfig {
   double tilt = 0.4;      ///< how much the filters of microphones and rooms vary: 0 … 1
   double gain = 12;       ///< strings are up to so many dB louder or softer
   double noise = -25;     ///< dB of full scale: the loudest noise that strings get
+  std::string precision = "fp32";  ///< of matrix products: "fp32" or "bf16"
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainConfig, data, held_out, seed, epochs, recordings, learning_rate, ema, recipe,
-                                   most_words, speed, tilt, gain, noise)
+                                   most_words, speed, tilt, gain, noise, precision)

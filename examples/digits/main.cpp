@@ -15,6 +15,7 @@
 #include <set>
 #include <thread>
 
+#include "common/computing.hpp"
 #include "common/model_file.hpp"
 #include "training.hpp"
 
@@ -32,10 +33,7 @@ struct Options {
   int threads = 0;
 };
 
-Context<B>& prepared(Context<B>& ctx, const Options& o) {
-  if (o.threads > 0) ctx.threads(o.threads);
-  return ctx;
-}
+Context<B>& prepared(Context<B>& ctx, const Options& o) { return ::prepared(ctx, o.threads, o.train.precision); }
 
 /// The data of a training, or other data to measure with.
 Corpus corpus_of(const std::string& data, const std::string& held_out) {
@@ -124,14 +122,10 @@ int listen(const Options& o) {
   return 0;
 }
 
-void add_threads(CLI::App& app, Options& o) {
-  app.add_option("--threads", o.threads, "threads of the kernels; 0: all. Numbers do not depend on it")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-}
+void add_computing(CLI::App& app, Options& o) { add_computing_options(app, o.threads, o.train.precision); }
 void add_model(CLI::App& app, Options& o) {
   app.add_option("--model", o.model_file, "a folder that was trained into, or its model.safetensors")->required();
-  add_threads(app, o);
+  add_computing(app, o);
 }
 
 }  // namespace
@@ -172,7 +166,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"words", "characters"}));
   t->add_option("--seed", o.train.seed)->capture_default_str();
   t->add_flag("--quick", o.quick, "a tiny budget, to see that everything works; the numbers mean nothing");
-  add_threads(*t, o);
+  add_computing(*t, o);
   t->callback([&] {
     if (o.quick) {
       if (t->count("--epochs") == 0) o.train.epochs = 2;

@@ -43,8 +43,9 @@ struct TrainConfig {
   double noise = 25;               ///< dB: the least distance of white noise from the speech that it is added to
   long target_layer = 3;           ///< whose clusters the next model predicts, counted over all layers
   int threads = 0;                 ///< 0: all
+  std::string precision = "fp32";  ///< of matrix products: "fp32" or "bf16"
   long checkpoint_every = 200;
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainConfig, data, seed, steps, batch_seconds, cut_seconds, learning_rate, warmup,
                                    weight_decay, ema, mask_probability, mask_span, stem_penalty, unmasked_weight, speed,
-                                   noise, target_layer, checkpoint_every)
+                                   noise, target_layer, precision, checkpoint_every)

@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "common/computing.hpp"
 #include "common/model_file.hpp"
 #include "probe.hpp"
 #include "training.hpp"
@@ -32,10 +33,7 @@ struct Options {
   bool quick = false;
 };
 
-Context<B>& prepared(Context<B>& ctx, const Options& o) {
-  if (o.train.threads > 0) ctx.threads(o.train.threads);
-  return ctx;
-}
+Context<B>& prepared(Context<B>& ctx, const Options& o) { return ::prepared(ctx, o.train.threads, o.train.precision); }
 
 /// Every iteration of one seed, each in a folder of its own below `out`. False: a signal stopped it.
 bool pretrain_seed(const Options& o, const Corpus& corpus, const fs::path& out) {
@@ -145,11 +143,7 @@ int encode(const Options& o) {
   return 0;
 }
 
-void add_threads(CLI::App& app, Options& o) {
-  app.add_option("--threads", o.train.threads, "threads of the kernels; 0: all. Numbers do not depend on it")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-}
+void add_computing(CLI::App& app, Options& o) { add_computing_options(app, o.train.threads, o.train.precision); }
 void add_training_options(CLI::App& app, Options& o) {
   app.add_option("--data", o.train.data,
                  "a shipped set, a manifest, a folder or a sound file; labels are not looked at")
@@ -177,7 +171,7 @@ void add_training_options(CLI::App& app, Options& o) {
   app.add_option("--noise", o.train.noise, "dB that the loudest noise stays below the speech")->capture_default_str();
   app.add_option("--speed", o.train.speed, "play recordings up to so much faster or slower")->capture_default_str();
   app.add_flag("--quick", o.quick, "a tiny budget, to see that everything works; the numbers mean nothing");
-  add_threads(app, o);
+  add_computing(app, o);
 }
 void add_probe_options(CLI::App& app, Options& o, const char* data) {
   app.add_option(data, o.probe_data, "recordings with labels and speakers for the probe")->capture_default_str();
@@ -226,7 +220,7 @@ int main(int argc, char** argv) {
   auto* p = app.add_subcommand("probe", "ask a linear probe on frozen features about speakers whom it never heard");
   p->add_option("--model", o.folders, "folders that were trained into, one for each seed")->required();
   add_probe_options(*p, o, "--data");
-  add_threads(*p, o);
+  add_computing(*p, o);
   p->callback([&] { print_table(o, o.folders); });
 
   auto* n = app.add_subcommand("encode", "frames of a recording, as .npy");
@@ -235,7 +229,7 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber);
   n->add_option("input", o.in_file, "sound file")->required();
   n->add_option("output", o.out_file, ".npy")->required();
-  add_threads(*n, o);
+  add_computing(*n, o);
   n->callback([&] { status = encode(o); });
 
   try {

@@ -1,0 +1,296 @@
+// What products in bf16 cost in accuracy and bring in speed: matrix products and whole models, beside fp32 in turn.
+//
+//   phonaut-bench-precision [--threads N] [--rounds N] [--only WORD] [--weights NAME=FILE]…
+//   phonaut-bench-precision smoke
+//
+// Prints the tables of docs/precision.md. --only leaves out rows without the word in their name. Models have weights of
+// a seed unless --weights names a file: zipformer-s, zipformer-m, ssl (safetensors), autoencoder (a trained folder or
+// its model.safetensors).
+#include <phonaut/io/safetensors.hpp>
+#include <phonaut/models/zipformer_ssl.hpp>
+#include <phonaut/training/checkpoint.hpp>
+#include <phonaut/training/data.hpp>
+
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "autoencoder/objective.hpp"
+#include "autoencoder/training.hpp"
+#include "common/corpus.hpp"
+#include "common/model_file.hpp"
+
+using namespace phonaut;
+
+namespace {
+
+struct Options {
+  int threads = 1, rounds = 15;
+  bool smoke = false;
+  std::string only;
+  std::map<std::string, std::string> weights;
+
+  bool wants(const std::string& name) const { return name.find(only) != std::string::npos; }
+};
+
+/// Least seconds of a call in fp32 and in bf16, taken in turn.
+struct Times {
+  double full = 1e30, lower = 1e30;
+  double ratio() const { return full / lower; }
+};
+
+/// `call` must compute with the context's precision.
+Times time_both(Context<B>& ctx, const Options& o, const std::function<void()>& call) {
+  Times best;
+  for (int round = 0; round <= o.rounds; ++round)  // the first fills pools and caches
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+      ctx.precision(precision);
+      const auto start = std::chrono::steady_clock::now();
+      call();
+      const double spent = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      double& least = precision == Precision::fp32 ? best.full : best.lower;
+      if (round > 0 || o.rounds == 0) least = std::min(least, spent);
+    }
+  return best;
+}
+
+struct Difference {
+  double largest = 0, most = 0, squares = 0, reference = 0;
+  void add(const std::vector<float>& full, const std::vector<float>& lower) {
+    for (size_t i = 0; i < full.size(); ++i) {
+      const double want = static_cast<double>(full[i]), off = static_cast<double>(lower[i]) - want;
+      largest = std::max(largest, std::fabs(off));
+      most = std::max(most, std::fabs(want));
+      squares += off * off;
+      reference += want * want;
+    }
+  }
+  double relative() const { return std::sqrt(squares / std::max(reference, 1e-300)); }
+};
+
+/// Outputs in bf16 against those in fp32.
+Difference compare(Context<B>& ctx, const std::function<std::vector<float>()>& output) {
+  ctx.precision(Precision::fp32);
+  const auto full = output();
+  ctx.precision(Precision::bf16);
+  Difference d;
+  d.add(full, output());
+  return d;
+}
+
+// ---- matrix products ----
+
+struct Shape3 {
+  const char* name;
+  long m, n, k;
+  char layout;  ///< l: linear forward (b by columns), i: gradient of its input, w: of its weight (a by columns)
+};
+
+void product_table(const Options& o) {
+  static constexpr Shape3 shapes[] = {
+      {"square", 1024, 1024, 1024, 'l'},
+      {"feed-forward in", 500, 1536, 512, 'l'},
+      {"feed-forward out", 500, 512, 1536, 'l'},
+      {"feed-forward, gradient of the input", 500, 512, 1536, 'i'},
+      {"feed-forward, gradient of the weight", 1536, 512, 500, 'w'},
+      {"batch of 8", 4000, 1024, 384, 'l'},
+      {"flagship's feed-forward", 600, 256, 96, 'l'},
+      {"flagship's projection", 600, 96, 256, 'l'},
+      {"attention scores", 500, 500, 32, 'l'},
+      {"attention values", 500, 48, 500, 'i'},
+      {"16 frames of a stream", 16, 1536, 512, 'l'},
+      {"one frame", 1, 1536, 512, 'l'},
+  };
+  std::printf(
+      "| product | m × n × k | fp32, GFLOP/s | bf16, GFLOP/s | speed-up | relative error "
+      "|\n|---|---|---|---|---|---|\n");
+  for (const Shape3& s : shapes) {
+    if (!o.wants(s.name)) continue;
+    const long m = o.smoke ? std::min(s.m, 20L) : s.m;
+    Context<B> ctx(B{}, 1);
+    ctx.threads(o.threads);
+    const auto a = draw<float>(ctx, m * s.k, Init::normal(1)), b = draw<float>(ctx, s.k * s.n, Init::normal(1));
+    std::vector<float> c(static_cast<size_t>(m * s.n));
+    const kernel::Gemm<float> g{.m = m,
+                                .n = s.n,
+                                .k = s.k,
+                                .a = a.data(),
+                                .a_row = s.layout == 'w' ? 1 : s.k,
+                                .a_col = s.layout == 'w' ? m : 1,
+                                .b = b.data(),
+                                .b_row = s.layout == 'l' ? 1 : s.n,
+                                .b_col = s.layout == 'l' ? s.k : 1,
+                                .c = c.data(),
+                                .c_row = s.n};
+    const double flops = 2.0 * static_cast<double>(m * s.n) * static_cast<double>(s.k);
+    const long calls = o.smoke ? 1 : std::max(1L, static_cast<long>(4e8 / flops));
+    const Times t = time_both(ctx, o, [&] {
+      for (long i = 0; i < calls; ++i) kernel::gemm(ctx.backend(), g);
+    });
+    const Difference d = compare(ctx, [&] {
+      kernel::gemm(ctx.backend(), g);
+      return c;
+    });
+    const double work = 1e-9 * flops * static_cast<double>(calls);
+    std::printf("| %s | %ld × %ld × %ld | %.0f | %.0f | **%.2f** | %.1e |\n", s.name, m, s.n, s.k, work / t.full,
+                work / t.lower, t.ratio(), d.relative());
+    std::fflush(stdout);
+  }
+}
+
+// ---- models ----
+
+void print_row(const std::string& name, const Times& t, const Difference& d) {
+  std::printf("| %s | %.1f | %.1f | **%.2f** | %.1e of %.2g | %.1e |\n", name.c_str(), 1e3 * t.full, 1e3 * t.lower,
+              t.ratio(), d.largest, d.most, d.relative());
+  std::fflush(stdout);
+}
+
+template <class Model>
+void load_if_given(const Options& o, const std::string& name, Model& model, const LoadOptions& options = {}) {
+  if (const auto file = o.weights.find(name); file != o.weights.end()) load(file->second, model, options);
+}
+
+void zipformer_rows(const Options& o, const std::string& size, const ZipformerConfig& config) {
+  const std::string name = "zipformer-" + size;
+  if (!o.wants(name)) return;
+  Context<B> ctx(B{}, 1);
+  ctx.threads(o.threads);
+  ZipformerEncoder<B> model(ctx, {.encoder = config.with_training(ZipformerTraining::off())});
+  load_if_given(o, name, model);
+  const long frames = o.smoke ? 100 : 1000;
+  const auto features = input(ctx, Shape<3>{1, frames, 80}, draw<float>(ctx, frames * 80, Init::normal(1)));
+  const auto forward = [&] { return model({features, {}, 100}).frames; };
+  print_row(name + ", forward, 10 s", time_both(ctx, o, [&] { forward(); }),
+            compare(ctx, [&] { return values_of(forward()); }));
+
+  const auto weights = input(ctx, forward().shape(), draw<float>(ctx, forward().size(), Init::normal(1)));
+  std::vector<float> slopes;
+  Gradients<B> gradients;
+  const auto back = [&] {
+    ctx.train();
+    gradients.clear();
+    ctx.backward(sum(forward() * weights), gradients);
+    ctx.infer();
+  };
+  print_row(name + ", forward and gradients of its weights", time_both(ctx, o, back), compare(ctx, [&] {
+              back();
+              slopes.clear();
+              for_each_param(model, [&](const std::string&, const auto& p) {
+                if (!gradients.has(p)) return;
+                const auto g = values_of(ctx, gradients[p]);
+                slopes.insert(slopes.end(), g.begin(), g.end());
+              });
+              return slopes;
+            }));
+}
+
+void ssl_row(const Options& o) {
+  if (!o.wants("ssl")) return;
+  Context<B> ctx(B{}, 1);
+  ctx.threads(o.threads);
+  ZipformerSsl<B>::Config config;
+  config.encoder = config.encoder.with_training(ZipformerTraining::off());
+  ZipformerSsl<B> model(ctx, config);
+  load_if_given(o, "ssl", model, {.axes = icefall_ssl_axes});
+  const long samples = o.smoke ? 8000 : 160000;
+  const Waveform<B> x{input(ctx, Shape<2>{1, samples}, draw<float>(ctx, samples, Init::normal(1))), {}, 16000};
+  const auto forward = [&] { return model(x).frames; };
+  print_row("ssl, forward, 10 s of waveform", time_both(ctx, o, [&] { forward(); }),
+            compare(ctx, [&] { return values_of(forward()); }));
+}
+
+void autoencoder_rows(const Options& o) {
+  if (!o.wants("autoencoder")) return;
+  Context<B> ctx(B{}, 1);
+  ctx.threads(o.threads);
+  const auto given = o.weights.find("autoencoder");
+  const TrainConfig train;
+  const Autoencoder model =
+      given == o.weights.end() ? Autoencoder(ctx, ModelConfig{}) : read_model(ctx, model_path(given->second)).model;
+  const MultiScaleMel distance(ctx, model.config.rate);
+  DataLoader loader(load_corpus(train.data).split("train"), {.rate = model.config.rate,
+                                                             .min_seconds = 0.14,
+                                                             .max_seconds = 3600,
+                                                             .batch_seconds = o.smoke ? 2 : train.batch_seconds,
+                                                             .seed = 1,
+                                                             .prefetch = 0});
+  const Batch batch = *loader.next();
+  const Waveform<B> x = to_waveform(ctx, batch.samples, batch.lengths, batch.time, model.config);
+  const auto latents = [&] { return model.encode(x); };
+  const auto sound = [&] { return model.decode(model.bottleneck(latents()).value).samples; };
+  print_row("autoencoder, latents", time_both(ctx, o, [&] { latents(); }),
+            compare(ctx, [&] { return values_of(latents().value.frames); }));
+  print_row("autoencoder, waveform to waveform", time_both(ctx, o, [&] { sound(); }),
+            compare(ctx, [&] { return values_of(sound()); }));
+
+  Gradients<B> gradients;
+  const Random draws = ctx.random();
+  double loss = 0;
+  const auto back = [&] {
+    ctx.random() = draws;  // the same hidden frames and slices each time
+    ctx.train();
+    gradients.clear();
+    Terms terms;
+    const auto value = objective(model, distance, x, train, terms);
+    loss = item(value);
+    ctx.backward(value, gradients);
+    ctx.infer();
+  };
+  print_row("autoencoder, training step without optimiser: gradients", time_both(ctx, o, back), compare(ctx, [&] {
+              back();
+              std::vector<float> slopes;
+              for_each_param(model, [&](const std::string&, const auto& p) {
+                if (!gradients.has(p)) return;
+                const auto g = values_of(ctx, gradients[p]);
+                slopes.insert(slopes.end(), g.begin(), g.end());
+              });
+              return slopes;
+            }));
+}
+
+int run(const Options& o) {
+  const B cpu;
+  std::printf("%s, %s, %d thread%s, least of %d rounds in turn\n\n", name_of(cpu.isa),
+              cpu.isa == Isa::avx512 && cpu.bf16_instructions ? "instructions for bf16" : "bf16 by rounded floats",
+              o.threads, o.threads == 1 ? "" : "s", std::max(1, o.rounds));
+  product_table(o);
+  std::printf(
+      "\n| model | fp32, ms | bf16, ms | speed-up | largest error | relative error |\n|---|---|---|---|---|---|\n");
+  autoencoder_rows(o);
+  if (!o.smoke) {
+    zipformer_rows(o, "s", ZipformerConfig::small());
+    zipformer_rows(o, "m", ZipformerConfig::medium());
+    ssl_row(o);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool more = i + 1 < argc;
+    if (word == "smoke") o.smoke = true, o.rounds = 0;
+    else if (word == "--threads" && more) o.threads = std::max(1, std::atoi(argv[++i]));
+    else if (word == "--rounds" && more) o.rounds = std::max(1, std::atoi(argv[++i]));
+    else if (word == "--only" && more) o.only = argv[++i];
+    else if (const char* file = more ? std::strchr(argv[i + 1], '=') : nullptr; word == "--weights" && file)
+      o.weights[std::string(static_cast<const char*>(argv[i + 1]), file)] = file + 1, ++i;
+    else {
+      std::fprintf(stderr,
+                   "usage: phonaut-bench-precision [smoke] [--threads N] [--rounds N] [--only WORD] "
+                   "[--weights NAME=FILE]\n");
+      return 2;
+    }
+  }
+  try {
+    return run(o);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "phonaut-bench-precision: %s\n", error.what());
+    return 1;
+  }
+}
