@@ -59,7 +59,7 @@ PHONAUT_INLINE Vec operand(Vec x) {
 }
 
 /// The first n numbers from p, any n; zeros behind them.
-PHONAUT_INLINE Vec load_some(const float* p, long n) {
+PHONAUT_INLINE Vec load_any(const float* p, long n) {
   return n >= Vec::lanes ? Vec::load(p) : n > 0 ? Vec::load(p, n) : Vec(0.0f);
 }
 
@@ -68,9 +68,9 @@ template <bool rounded>
 PHONAUT_INLINE Vec words_along(const float* p, long n) {
 #if defined(__AVX512BF16__)
   static_assert(rounded);
-  return pairs_along(load_some(p, n), load_some(p + Vec::lanes, n - Vec::lanes));
+  return pairs_along(load_any(p, n), load_any(p + Vec::lanes, n - Vec::lanes));
 #else
-  return operand<rounded>(load_some(p, n));
+  return operand<rounded>(load_any(p, n));
 #endif
 }
 /// Numbers that a register of words has.

@@ -14,9 +14,9 @@ PHONAUT_INLINE Vec words_across(const float* b, long b_row, long p, [[maybe_unus
 #if defined(__AVX512BF16__)
   static_assert(rounded);
   const float* row = b + 2 * p * b_row;
-  return pairs_across(load_some(row, columns), 2 * p + 1 < k ? load_some(row + b_row, columns) : Vec(0.0f));
+  return pairs_across(load_any(row, columns), 2 * p + 1 < k ? load_any(row + b_row, columns) : Vec(0.0f));
 #else
-  return operand<rounded>(load_some(b + p * b_row, columns));
+  return operand<rounded>(load_any(b + p * b_row, columns));
 #endif
 }
 

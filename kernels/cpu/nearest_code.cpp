@@ -11,6 +11,7 @@
 // thousand entries, and no lane has to be compared with another one.
 
 #ifdef PHONAUT_ISA
+#include "gemm_pack.hpp"
 #include "gemm_tile.hpp"
 
 namespace phonaut::kernel::PHONAUT_ISA {
@@ -125,7 +126,7 @@ void nearest_code(const Cpu& cpu, View<const float, 2> x, View<const float, 2> t
       for (long r = 0; r < own; r += tile_registers) {
         const long row = (first + r) * Vec::lanes, width = own - r < tile_registers ? own - r : tile_registers;
         const long real = rows - row < width * Vec::lanes ? rows - row : width * Vec::lanes;
-        pack_sliver(dims, real, x.row(row), 1, x.stride[0], panels + r * Vec::lanes * dims);
+        pack_sliver<false>(dims, real, x.row(row), 1, x.stride[0], panels + r * Vec::lanes * dims);
         for (long i = 0; i < width; ++i) {
           Vec(-__builtin_inff()).store(best + (2 * r + i) * Vec::lanes);
           bits_as_lanes(0).store(best + (2 * r + width + i) * Vec::lanes);
