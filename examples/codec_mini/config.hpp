@@ -35,17 +35,17 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ModelConfig, domain, rate, hop, bands, channe
 struct TrainConfig {
   std::vector<std::string> data{"librispeech_mini", "arabic_digits"};
   std::uint64_t seed = 1;
-  long steps = 6000;
+  long steps = 14000;
   long recordings = 4;  ///< in a batch
   double seconds = 1;   ///< of each
-  double learning_rate = 3e-4;
+  double learning_rate = 4e-4;
   double ema = 0.998;
-  double adversarial_from = 0.8;  ///< share of the training behind which discriminators take part
-  double judges_ahead = 0.1;      ///< by which share of the training they begin to learn earlier
-  double mel = 2;                 ///< shares of the gradient at the waveform
-  double wave = 0;                ///< of the difference between waveforms; spectra without phases cannot bring it down
-  double judged = 0.5;            ///< of what discriminators say, and of what they see in place of the recording
-  double features = 4;            ///< how much more what they see counts
+  double adversarial_from = 0.93;  ///< share of the training behind which discriminators take part
+  double judges_ahead = 0.1;       ///< by which share of the training they begin to learn earlier
+  double mel = 2;                  ///< shares of the gradient at the waveform
+  double wave = 0;                 ///< of the difference between waveforms; spectra without phases cannot bring it down
+  double judged = 0.2;             ///< of what discriminators say, and of what they see in place of the recording
+  double features = 4;             ///< how much more what they see counts
   double commitment = 0.25;
   long discriminator_channels = 8;
   double discriminator_rate = 1e-3;
