@@ -14,18 +14,25 @@ PHONAUT_INLINE void filter_frames(const Cpu& cpu, View<const float, 3> x, const 
                                   long before, float* y, long y_batch, long y_step, bool add) {
   const long time = x.shape[1], channels = x.shape[2], blocks = blocks_of(time, frames_per_block);
   const bool small = x.size() * taps < small_filter_work;
+  const bool copies = crowds_cache(x.stride[1]) && taps <= most_copied_taps;
   parallel_for(small ? 1 : cpu.threads, x.shape[0] * blocks, [&](long task) {
     const long n = task / blocks, first = task % blocks * frames_per_block;
     const long last = first + frames_per_block < time ? first + frames_per_block : time;
+    alignas(64) float room[(frames_per_block + most_copied_taps) * Vec::lanes];
     for (long c = 0; c < channels; c += Vec::lanes) {
       const long lanes = register_lanes(channels, c);
-      const Track from{x.data + n * x.stride[0] + c, x.stride[1], 0, time, lanes};
+      Track from{x.data + n * x.stride[0] + c, x.stride[1], 0, time, lanes};
+      long shift = before;  // frame t of y begins at frame t - shift of `from`
+      if (copies) {
+        from = copied(from, first - before, frames_per_block + taps - 1, room);
+        shift = first;
+      }
       const Vec start = bias ? load_some(bias + c, lanes) : Vec(0.0f);
       float* to = y + n * y_batch + c;
       for (long t = first; t < last; t += tile_frames) {
         Vec sums[tile_frames];
         for (Vec& sum : sums) sum = start;
-        filter_tile(from, t - before, w + c * taps, Vec::lanes, taps, sums);
+        filter_tile(from, t - shift, w + c * taps, Vec::lanes, taps, sums);
         for (long r = 0; r < tile_frames && t + r < last; ++r) put_some(to + (t + r) * y_step, sums[r], add, lanes);
       }
     }
@@ -53,7 +60,10 @@ void depthwise_conv1d_backward(const Cpu& cpu, View<const float, 3> dy, View<con
   }
   if (!dw && !dbias) return;
   const bool small = x.size() * taps < small_filter_work;
+  const bool copies = (crowds_cache(x.stride[1]) || crowds_cache(dy.stride[1])) && taps <= most_copied_taps;
   parallel_for(small ? 1 : cpu.threads, blocks_of(channels, Vec::lanes), [&](long block) {
+    alignas(64) float x_room[(frames_per_block + most_copied_taps) * Vec::lanes];
+    alignas(64) float g_room[frames_per_block * Vec::lanes];
     const long c = block * Vec::lanes, lanes = register_lanes(channels, c);
     float* const total = packed + c * taps;
     Vec bias(0.0f);
@@ -63,7 +73,10 @@ void depthwise_conv1d_backward(const Cpu& cpu, View<const float, 3> dy, View<con
       const Track grads{dy.data + n * dy.stride[0] + c, dy.stride[1], 0, time, lanes};
       for (long first = 0; first < time; first += frames_per_block) {
         const long last = first + frames_per_block < time ? first + frames_per_block : time;
-        if (dw) correlate_frames(values, grads, first, last, before, taps, total, Vec::lanes);
+        if (dw && copies)
+          correlate_frames(copied(values, first - before, frames_per_block + taps - 1, x_room),
+                           copied(grads, first, last - first, g_room), 0, last - first, 0, taps, total, Vec::lanes);
+        else if (dw) correlate_frames(values, grads, first, last, before, taps, total, Vec::lanes);
         Vec part(0.0f);
         for (long t = first; dbias && t < last; ++t) part += load_some(grads.first + t * grads.step, lanes);
         bias += part;

@@ -43,6 +43,19 @@ struct Stretch {
   }
 };
 
+/// Whether frames that far apart fall into so few sets of the nearest cache that a block of them evicts itself: every
+/// kilobyte. Copying the frames of a register of channels side by side then pays, for filters of up to so many taps.
+PHONAUT_INLINE bool crowds_cache(long step) { return step % 256 == 0; }
+constexpr long most_copied_taps = 64;
+
+/// `count` frames of a track from frame `from` on as a track of their own, in `room`: frame 0 is `from`, and lanes that
+/// the track has not are zero.
+PHONAUT_INLINE Track copied(const Track& x, long from, long count, float* room) {
+  const long begin = x.begin > from ? x.begin - from : 0, end = x.end - from < count ? x.end - from : count;
+  for (long i = begin; i < end; ++i) load_some(x.first + (from + i) * x.step, x.lanes).store(room + i * Vec::lanes);
+  return {room, Vec::lanes, begin, end, Vec::lanes};
+}
+
 /// sums[r] += Σ_k w[k] x[r + k].
 template <int taps, int frames>
 PHONAUT_INLINE void slide(const Stretch& x, const float* w, long w_step, Vec (&sums)[frames]) {
