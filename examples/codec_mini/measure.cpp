@@ -108,7 +108,7 @@ void report(Context<B>& ctx, const Trained& trained, const fs::path& folder) {
   write_file((folder / "quality.json").string(), numbers.dump(2) + "\n");
   const figures::Chart chart = figures::line_chart(
       {.title = "Mel distance, speakers unheard in training", .x_label = "kbit/s", .y_label = "mel distance"}, lines);
-  write_file((folder / "quality.svg").string(), figures::file({chart}, 1));
+  write_file((folder / "quality.svg").string(), figures::file({{chart}}));
   for (long i = 0; i < std::min(kListening, static_cast<long>(test.size())); ++i) {
     const Utterance& u = test[static_cast<size_t>(i) * test.size() / static_cast<size_t>(kListening)];
     const auto x = cut_to(read_audio(u.path, {.rate = rate}).samples, rate);

@@ -32,7 +32,9 @@ std::uint64_t packed_bytes(std::uint64_t codes, int bits) {
 
 }  // namespace
 
-int CodeFile::bits() const { return entries > 1 ? std::bit_width(static_cast<std::uint64_t>(entries - 1)) : 0; }
+int CodeFile::bits() const {
+  return entries > 1 ? static_cast<int>(std::bit_width(static_cast<std::uint64_t>(entries - 1))) : 0;
+}
 
 std::uint32_t crc32(const void* bytes, std::size_t count, std::uint32_t so_far) {
   static constexpr auto table = [] {
