@@ -40,9 +40,7 @@ struct Options {
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-/// A quantizer, and the context that goes on to measure it.
 struct Trained {
-  std::unique_ptr<Context<B>> ctx;
   Coder coder;
   double seconds = 0;  ///< of processor time
 };
@@ -62,8 +60,8 @@ std::vector<Trained> train_all(const std::vector<Specimen>& zoo, const Latents& 
           const double begin = thread_seconds();
           B backend;
           backend.threads = 1;
-          trained[k].ctx = std::make_unique<Context<B>>(backend, budget.seed);
-          trained[k].coder = zoo[k].fit(*trained[k].ctx, latents, budget);
+          Context<B> ctx(backend, budget.seed);
+          trained[k].coder = zoo[k].fit(ctx, latents, budget);
           trained[k].seconds = thread_seconds() - begin;
           const std::lock_guard lock(one);
           fmt::print(stderr, "{:2} of {}: {} trained in {:.1f} s\n", ++done, zoo.size(), zoo[k].name,
@@ -109,10 +107,12 @@ int run(const Options& o) {
   fmt::print("{:27} {:>16} {:>6} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6}\n", "quantizer", "setting", "frame",
              "bit/s", "coded", "dB", "%", "%", "%", "frame", "s");
   json table = json::array();
+  ctx.threads(1);  // times are of one
   for (size_t k = 0; k < zoo.size(); ++k)
-    for (json row : measured(*trained[k].ctx, zoo[k], trained[k].coder, latents)) {
+    for (json row : measured(ctx, zoo[k], trained[k].coder, latents)) {
       row["seconds"] = trained[k].seconds;
       print_row(row);
+      std::fflush(stdout);
       table.push_back(std::move(row));
     }
   double least = INFINITY, most = 0;

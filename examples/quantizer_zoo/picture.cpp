@@ -10,8 +10,8 @@ using nlohmann::json;
 namespace {
 
 /// Colours that go on being told apart; lines of later rounds are dashed.
-constexpr const char* kColours[] = {"#2a78c8", "#d9622b", "#3a9a5b", "#9356b5",
-                                    "#c2a11a", "#d14a7b", "#2aa5a5", "#7a6a58"};
+constexpr const char* kColours[] = {"#2a78c8", "#d9622b", "#3a9a5b", "#9356b5", "#c2a11a",
+                                    "#d14a7b", "#2aa5a5", "#7a6a58", "#8fb339", "#e08fc0"};
 constexpr size_t kRound = std::size(kColours);
 
 }  // namespace
