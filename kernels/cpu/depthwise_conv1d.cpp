@@ -14,7 +14,7 @@ PHONAUT_INLINE void filter_frames(const Cpu& cpu, View<const float, 3> x, const 
                                   long before, float* y, long y_batch, long y_step, bool add) {
   const long time = x.shape[1], channels = x.shape[2], blocks = blocks_of(time, frames_per_block);
   const bool small = x.size() * taps < small_filter_work;
-  const bool copies = crowds_cache(x.stride[1]) && taps <= most_copied_taps;
+  const bool copies = pays_to_copy(x.stride[1], taps);
   parallel_for(small ? 1 : cpu.threads, x.shape[0] * blocks, [&](long task) {
     const long n = task / blocks, first = task % blocks * frames_per_block;
     const long last = first + frames_per_block < time ? first + frames_per_block : time;
@@ -60,7 +60,7 @@ void depthwise_conv1d_backward(const Cpu& cpu, View<const float, 3> dy, View<con
   }
   if (!dw && !dbias) return;
   const bool small = x.size() * taps < small_filter_work;
-  const bool copies = (crowds_cache(x.stride[1]) || crowds_cache(dy.stride[1])) && taps <= most_copied_taps;
+  const bool copies = pays_to_copy(x.stride[1], taps) || pays_to_copy(dy.stride[1], taps);
   parallel_for(small ? 1 : cpu.threads, blocks_of(channels, Vec::lanes), [&](long block) {
     alignas(64) float x_room[(frames_per_block + most_copied_taps) * Vec::lanes];
     alignas(64) float g_room[frames_per_block * Vec::lanes];

@@ -43,10 +43,13 @@ struct Stretch {
   }
 };
 
-/// Whether frames that far apart fall into so few sets of the nearest cache that a block of them evicts itself: every
-/// kilobyte. Copying the frames of a register of channels side by side then pays, for filters of up to so many taps.
-PHONAUT_INLINE bool crowds_cache(long step) { return step % 256 == 0; }
 constexpr long most_copied_taps = 64;
+/// Whether to copy the frames of a register of channels side by side: where they are so far apart (every kilobyte) that
+/// few sets of the nearest cache would have to hold a block of them, and where so many taps look at each that the copy
+/// is paid for.
+PHONAUT_INLINE bool pays_to_copy(long step, long taps) {
+  return step % 256 == 0 && taps >= 8 && taps <= most_copied_taps;
+}
 
 /// `count` frames of a track from frame `from` on as a track of their own, in `room`: frame 0 is `from`, and lanes that
 /// the track has not are zero.
