@@ -199,7 +199,7 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
                  static_cast<float>(config.features) * feature_matching_loss(of_real.second, of_fake.second, true);
         });
       }
-      const Var<B, 0> balanced = balancer(sound.samples, losses);
+      Var<B, 0> balanced = balancer(sound.samples, losses);
       if (!q.loss) return balanced;
       commitment = item(q.loss);
       return balanced + static_cast<float>(config.commitment) * q.loss;
