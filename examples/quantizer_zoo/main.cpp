@@ -53,6 +53,7 @@ std::vector<Trained> train_all(const std::vector<Specimen>& zoo, const Latents& 
   std::mutex one;
   std::exception_ptr failed;
   std::vector<std::thread> workers;
+  workers.reserve(static_cast<size_t>(threads));
   for (int w = 0; w < threads; ++w)
     workers.emplace_back([&] {
       for (size_t i = next++; i < zoo.size(); i = next++) try {

@@ -80,7 +80,7 @@ Codes<B> only(Context<B>& ctx, const Codes<B>& codes, const std::vector<long>& b
   for (size_t b = 0; b < all; ++b)
     if (std::find(books.begin(), books.end(), static_cast<long>(b)) == books.end())
       for (size_t i = b; i < host.size(); i += all) host[i] = no_code;
-  const Codes<B> kept = ctx.empty_of<std::int32_t, 3>(codes.shape());
+  Codes<B> kept = ctx.empty_of<std::int32_t, 3>(codes.shape());
   kernel::upload(ctx.backend(), kept.data(), host.data(), host.size() * sizeof(std::int32_t));
   return kept;
 }
