@@ -108,9 +108,11 @@ Tokens tokens_of(const Material& material, const Units& units, long clusters, lo
   runs.reserve(units.size());
   for (const auto& u : units) runs.push_back(joined_runs(u));
   std::vector<std::vector<long>> heard;
+  heard.reserve(material.heard.size());
   for (const size_t i : material.heard) heard.push_back(runs[i].units);
   UnitBpe bpe = UnitBpe::train(heard, {.units = clusters, .merges = merges});
   std::vector<std::vector<long>> encoded;
+  encoded.reserve(runs.size());
   for (const UnitRuns& r : runs) encoded.push_back(bpe.encode(r.units));
   return {std::move(bpe), std::move(runs), std::move(encoded)};
 }

@@ -85,9 +85,9 @@ figures::Chart chart_of(const Sounding& s, const UnitBpe& bpe, double seconds) {
     at = end;
   }
   y += kStrip + 4;
-  for (double t = 0; t <= seconds + 1e-9; t += 0.1)
-    svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{:.1f}</text>", kLeft + t * scale,
-                       y + 11, t);
+  for (int tenth = 0; tenth <= static_cast<int>(10 * seconds + 1e-6); ++tenth)
+    svg += fmt::format("<text class='tick' x='{:.1f}' y='{}' text-anchor='middle'>{:.1f}</text>",
+                       kLeft + 0.1 * tenth * scale, y + 11, 0.1 * tenth);
   svg += fmt::format("<text class='tick' x='{}' y='{}' text-anchor='end'>seconds</text>", kLeft - 14, y + 11);
   return {svg, s.title, kWidth, y + 16};
 }
@@ -118,6 +118,7 @@ std::string words_picture(const std::vector<Sounding>& soundings, const UnitBpe&
   double seconds = 0.1;
   for (const Sounding& s : soundings) seconds = std::max(seconds, static_cast<double>(s.samples.size()) / s.rate);
   std::vector<std::vector<figures::Chart>> rows;
+  rows.reserve(soundings.size());
   for (const Sounding& s : soundings) rows.push_back({chart_of(s, bpe, seconds)});
   return figures::file(rows);
 }
