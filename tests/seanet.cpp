@@ -178,6 +178,7 @@ TEST_CASE("a SEANet stream gives what its recording gives", "[seanet]") {
     for (long from = 0; from < 50; from += chunk * hop) {
       const long take = std::min(chunk * hop, 50 - from);
       std::vector<long> left;
+      left.reserve(lengths.size());
       for (const long n : lengths) left.push_back(std::clamp(n - from, 0L, take));
       const Sequence<Cpu> y =
           encoder(Waveform<Cpu>{slice(x.samples, 1, from, from + take), lengths_of(ctx, left), 1200}, state);
