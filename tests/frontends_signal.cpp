@@ -60,7 +60,7 @@ TEST_CASE("NeMo's features are normed over an utterance's own frames, silence to
     const auto alone = mel(Waveform<Cpu>{slice(slice(x.samples, 0, n, n + 1), 1, 0, x.length(n)), {}, 16000});
     REQUIRE(alone.time() == lengths[static_cast<size_t>(n)] / 160);
     const auto want = values_of(alone.frames);
-    for (size_t i = 0; i < 25 * 80; ++i)
+    for (size_t i = 0; i < size_t{25} * 80; ++i)
       CHECK(got[static_cast<size_t>(n) * 25 * 80 + i] == (i < want.size() ? want[i] : 0.0f));
     for (size_t b = 0; b < 80 && alone.time() > 0; ++b) {
       double sum = 0, squares = 0;

@@ -54,9 +54,11 @@ double pitch_of(const std::vector<double>& x, double from = 0.2, double to = 0.8
 std::vector<double> harmonics(const std::vector<double>& x, double f0) {
   std::vector<double> levels;
   double mean = 0;
-  for (double hertz = f0; hertz < 3500; hertz += f0) {
+  for (int harmonic = 1; harmonic * f0 < 3500; ++harmonic) {
+    const double hertz = harmonic * f0;
     double power = 0;
-    for (double f = hertz - f0 / 2; f < hertz + f0 / 2; f += 4) {
+    for (int step_of_4 = 0; 4 * step_of_4 < f0; ++step_of_4) {
+      const double f = hertz - f0 / 2 + 4 * step_of_4;
       std::complex<double> sum = 0, turn = 1;
       const auto step = std::polar(1.0, -2 * pi * f / rate);
       for (size_t i = 0; i < 4000; ++i, turn *= step)

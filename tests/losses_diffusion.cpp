@@ -29,7 +29,8 @@ TEST_CASE("mask schedules fall from all to nothing, with their weights", "[losse
     CHECK(hidden_share(schedule, 0) == 1);
     CHECK(std::fabs(hidden_share(schedule, 1)) < 1e-15);
     double last = 1;
-    for (double r = 0.05; r < 1; r += 0.05) {
+    for (int twentieth = 1; twentieth < 20; ++twentieth) {
+      const double r = 0.05 * twentieth;
       const double share = hidden_share(schedule, r), h = 1e-6;
       CHECK(share < last);
       last = share;

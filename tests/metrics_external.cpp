@@ -25,7 +25,7 @@ struct Place {
     spill(b, "three");
   }
   std::string program(const std::string& script) const {
-    const std::string path = folder / "program";
+    std::string path = folder / "program";
     spill(path, "#!/bin/sh\n" + script + "\n");
     ::chmod(path.c_str(), 0755);
     return path;

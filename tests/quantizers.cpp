@@ -16,7 +16,7 @@ namespace {
 
 CodebookOptions small_book() { return {.entries = 9}; }
 template <class B>
-ResidualQuantizer<B> small_rvq(Context<B>& ctx, CodebookOptions book = small_book()) {
+ResidualQuantizer<B> small_rvq(Context<B>& ctx, const CodebookOptions& book = small_book()) {
   return {ctx, {.dims = 4, .levels = 3, .codebook = book}};
 }
 
@@ -254,8 +254,8 @@ TEST_CASE("the nearest code is the first of equals, on every instruction set and
           "[quantizers][threads]") {
   const auto values = normal(Shape<2>{70, 6}, 1).data;
   auto table = normal(Shape<2>{75, 6}, 2).data;
-  std::copy_n(table.begin() + 6, 6, table.begin() + 40 * 6);  // entries 1, 40 and 74 are the same
-  std::copy_n(table.begin() + 6, 6, table.begin() + 74 * 6);
+  std::copy_n(table.begin() + 6, 6, table.begin() + 40L * 6);  // entries 1, 40 and 74 are the same
+  std::copy_n(table.begin() + 6, 6, table.begin() + 74L * 6);
   auto points = values;
   std::copy_n(table.begin() + 6, 6, points.begin());
   Context<Reference64> exact;
@@ -378,7 +378,7 @@ TEST_CASE("finite scalar codes and indices are the same thing", "[quantizers]") 
     CHECK(different.size() == 120);
     // The first channel is the least significant digit; values run over [-1, 1], even levels to 1 - 2/L.
     CHECK(std::vector<float>(host.begin(), host.begin() + 6) == std::vector<float>{-1, -1, -1, -0.75f, -1, -1});
-    CHECK(host[3 * 119] == 0.75f);
+    CHECK(host[size_t{3} * 119] == 0.75f);
     CHECK(host[3 * 119 + 1] == 1);
     // Zero is the code zero in both conventions.
     const auto zero = fsq(Sequence<Cpu>{ctx.constant(ctx.zeros(Shape<3>{1, 1, 3})), {}, 0});

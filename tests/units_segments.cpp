@@ -70,7 +70,7 @@ TEST_CASE("segments end where frames change", "[units]") {
   CHECK(similar_runs(x, 16) == want);
   // Silence belongs to no run.
   auto y = x;
-  std::fill(y.begin() + 8 * 16, y.begin() + 13 * 16, 0.01f);
+  std::fill(y.begin() + 8L * 16, y.begin() + 13L * 16, 0.01f);
   auto heard = want;
   heard.erase(heard.begin() + 1);
   CHECK(similar_runs(y, 16) == heard);

@@ -141,7 +141,10 @@ std::vector<double> overlap_periods(std::span<const double> stretched, double ra
   std::vector<Grain> grains;
   double t = 0;
   const auto unvoiced_until = [&](double end) {
-    for (; t < end; t += static_cast<double>(step)) grains.push_back({std::lround(t), source_of(t), step, step});
+    while (t < end) {
+      grains.push_back({std::lround(t), source_of(t), step, step});
+      t += static_cast<double>(step);
+    }
     t = end;
   };
   for (const auto& marks : periods.runs()) {

@@ -70,6 +70,7 @@ class Program {
     posix_spawnattr_setflags(&settings.attributes, POSIX_SPAWN_SETPGROUP);
     posix_spawnattr_setpgroup(&settings.attributes, 0);
     std::vector<char*> argv;
+    argv.reserve(arguments.size() + 1);
     for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);
     const int error = ::posix_spawnp(&process_, argv[0], &settings.files, &settings.attributes, argv.data(), environ);

@@ -96,6 +96,7 @@ class Cuts {
 /// Joins the two neighbours that are most alike, as long as they are alike enough and more than two are left.
 void merge_alike(const Frames& x, std::vector<Segment>& segments, double least) {
   std::vector<std::vector<double>> means;
+  means.reserve(segments.size());
   for (const Segment& s : segments) means.push_back(x.mean(s));
   while (segments.size() >= 3) {
     size_t best = 0;
