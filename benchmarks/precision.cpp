@@ -160,6 +160,18 @@ void load_if_given(const Options& o, const std::string& name, Model& model, cons
   if (const auto file = o.weights.find(name); file != o.weights.end()) load(file->second, model, options);
 }
 
+/// The gradients of all weights, one after the other.
+template <class Model>
+std::vector<float> slopes_of(Context<B>& ctx, const Model& model, const Gradients<B>& gradients) {
+  std::vector<float> slopes;
+  for_each_param(model, [&](const std::string&, const auto& p) {
+    if (!gradients.has(p)) return;
+    const auto g = values_of(ctx, gradients[p]);
+    slopes.insert(slopes.end(), g.begin(), g.end());
+  });
+  return slopes;
+}
+
 void zipformer_rows(const Options& o, const std::string& size, const ZipformerConfig& config) {
   const std::string name = "zipformer-" + size;
   if (!o.wants(name)) return;
@@ -174,7 +186,6 @@ void zipformer_rows(const Options& o, const std::string& size, const ZipformerCo
             compare(ctx, [&] { return values_of(forward()); }));
 
   const auto weights = input(ctx, forward().shape(), draw<float>(ctx, forward().size(), Init::normal(1)));
-  std::vector<float> slopes;
   Gradients<B> gradients;
   const auto back = [&] {
     ctx.train();
@@ -184,13 +195,7 @@ void zipformer_rows(const Options& o, const std::string& size, const ZipformerCo
   };
   print_row(name + ", forward and gradients of its weights", time_both(ctx, o, back), compare(ctx, [&] {
               back();
-              slopes.clear();
-              for_each_param(model, [&](const std::string&, const auto& p) {
-                if (!gradients.has(p)) return;
-                const auto g = values_of(ctx, gradients[p]);
-                slopes.insert(slopes.end(), g.begin(), g.end());
-              });
-              return slopes;
+              return slopes_of(ctx, model, gradients);
             }));
 }
 
@@ -248,13 +253,7 @@ void autoencoder_rows(const Options& o) {
   };
   print_row("autoencoder, training step without optimiser: gradients", time_both(ctx, o, back), compare(ctx, [&] {
               back();
-              std::vector<float> slopes;
-              for_each_param(model, [&](const std::string&, const auto& p) {
-                if (!gradients.has(p)) return;
-                const auto g = values_of(ctx, gradients[p]);
-                slopes.insert(slopes.end(), g.begin(), g.end());
-              });
-              return slopes;
+              return slopes_of(ctx, model, gradients);
             }));
 }
 

@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "common/computing.hpp"
 #include "common/model_file.hpp"
 #include "measure.hpp"
 
@@ -27,12 +28,10 @@ struct Options {
   double kbps = 0;
   bool quick = false;
   int threads = 0;
+  std::string precision = "fp32";
 };
 
-Context<B>& prepared(Context<B>& ctx, const Options& o) {
-  if (o.threads > 0) ctx.threads(o.threads);
-  return ctx;
-}
+Context<B>& prepared(Context<B>& ctx, const Options& o) { return ::prepared(ctx, o.threads, o.precision); }
 
 int train_one(const Options& o) {
   Context<B> ctx;
@@ -84,14 +83,10 @@ int decode_one(const Options& o) {
   return 0;
 }
 
-void add_threads(CLI::App& to, Options& o) {
-  to.add_option("--threads", o.threads, "threads for the kernels (0: as many as there are processors)")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
-}
+void add_computing(CLI::App& to, Options& o) { add_computing_options(to, o.threads, o.precision); }
 void add_model(CLI::App& to, Options& o) {
   to.add_option("--model", o.model_file, "folder of a training, or its model.safetensors")->required();
-  add_threads(to, o);
+  add_computing(to, o);
 }
 
 }  // namespace
@@ -136,7 +131,7 @@ int main(int argc, char** argv) {
   t->add_option("--entries", o.model.entries, "of each codebook")->capture_default_str()->check(CLI::Range(2, 65536));
   t->add_option("--seed", o.train.seed)->capture_default_str();
   t->add_flag("--quick", o.quick, "a tiny budget, to see that everything works; the numbers mean nothing");
-  add_threads(*t, o);
+  add_computing(*t, o);
   t->callback([&] {
     if (o.model.domain == "waveform") {
       const ModelConfig sizes = ModelConfig::waveform();
