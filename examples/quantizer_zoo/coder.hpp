@@ -161,6 +161,7 @@ inline std::vector<Setting> one_setting(const std::string& name, size_t books) {
 /// The first `depth` books of all, for each depth: "4 x 256".
 inline std::vector<Setting> by_depth(const std::vector<long>& depths, long entries) {
   std::vector<Setting> settings;
+  settings.reserve(depths.size());
   for (const long depth : depths)
     settings.push_back(
         one_setting(std::to_string(depth) + " x " + std::to_string(entries), static_cast<size_t>(depth))[0]);
@@ -169,8 +170,8 @@ inline std::vector<Setting> by_depth(const std::vector<long>& depths, long entri
 
 /// The coder of a quantizer that works on latents as they are.
 template <class Q>
-Coder coder_of(std::shared_ptr<const Q> q, std::vector<long> entries, std::vector<Setting> settings) {
-  return {.entries = std::move(entries),
+Coder coder_of(std::shared_ptr<const Q> q, const std::vector<long>& entries, const std::vector<Setting>& settings) {
+  return {.entries = entries,
           .whole_entries = {},
           .digits = {},
           .encode =
@@ -178,12 +179,13 @@ Coder coder_of(std::shared_ptr<const Q> q, std::vector<long> entries, std::vecto
                 return Coded{q->encode(x), {}};
               },
           .decode = [q](const Sequence<B>& x, const Coded& c) { return q->decode(x.context(), c.frames); },
-          .settings = std::move(settings)};
+          .settings = settings};
 }
 /// The coder of a quantizer between maps.
 template <class Q>
-Coder coder_between(std::shared_ptr<const Between<Q>> m, std::vector<long> entries, std::vector<Setting> settings) {
-  return {.entries = std::move(entries),
+Coder coder_between(std::shared_ptr<const Between<Q>> m, const std::vector<long>& entries,
+                    const std::vector<Setting>& settings) {
+  return {.entries = entries,
           .whole_entries = {},
           .digits = {},
           .encode =
@@ -192,5 +194,5 @@ Coder coder_between(std::shared_ptr<const Between<Q>> m, std::vector<long> entri
               },
           .decode = [m](const Sequence<B>& x,
                         const Coded& c) { return m->out(m->quantizer.decode(x.context(), c.frames)); },
-          .settings = std::move(settings)};
+          .settings = settings};
 }

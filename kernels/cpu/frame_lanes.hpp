@@ -63,7 +63,7 @@ struct FrameLanes {
       a[i] = _mm512_insertf32x4(a[i], row(3), 3);
     }
 #pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
+    for (long i = 0; i < 2; ++i) {
       b[2 * i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
       b[2 * i + 1] = _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
     }
@@ -84,7 +84,7 @@ struct FrameLanes {
       a[i] = _mm512_insertf32x8(_mm512_castps256_ps512(row(0)), row(1), 1);
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
+    for (long i = 0; i < 4; ++i) {
       b[2 * i] = _mm512_unpacklo_ps(a[2 * i], a[2 * i + 1]);
       b[2 * i + 1] = _mm512_unpackhi_ps(a[2 * i], a[2 * i + 1]);
     }
@@ -92,12 +92,12 @@ struct FrameLanes {
     const __m512i low = _mm512_set_epi64(13, 12, 5, 4, 9, 8, 1, 0), high = _mm512_set_epi64(15, 14, 7, 6, 11, 10, 3, 2);
     Vec pair[4][2];
 #pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
+    for (long i = 0; i < 2; ++i) {
       store_columns(b[i], b[2 + i], 0, 2, pair[2 * i]);
       store_columns(b[4 + i], b[6 + i], 0, 2, pair[2 * i + 1]);
     }
 #pragma GCC unroll 4
-    for (int c = 0; c < 4; ++c) {
+    for (long c = 0; c < 4; ++c) {
       const __m512d first = _mm512_castps_pd(pair[c / 2 * 2][c % 2].v.data);
       const __m512d second = _mm512_castps_pd(pair[c / 2 * 2 + 1][c % 2].v.data);
       to[c] = Vec::Batch(_mm512_castpd_ps(_mm512_permutex2var_pd(first, low, second)));
