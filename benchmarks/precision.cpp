@@ -260,8 +260,8 @@ void autoencoder_rows(const Options& o) {
 int run(const Options& o) {
   const B cpu;
   std::printf("%s, %s, %d thread%s, least %s of %d rounds in turn\n\n", name_of(cpu.isa),
-              cpu.isa == Isa::avx512 && cpu.bf16_instructions ? "instructions for bf16" : "bf16 by rounded floats",
-              o.threads, o.threads == 1 ? "" : "s", o.threads == 1 ? "processor time" : "time", std::max(1, o.rounds));
+              concat("bf16 by ", name_of(cpu.isa == Isa::avx512 ? cpu.bf16_unit : Bf16Unit::none)).c_str(), o.threads,
+              o.threads == 1 ? "" : "s", o.threads == 1 ? "processor time" : "time", std::max(1, o.rounds));
   product_table(o);
   std::printf(
       "\n| model | fp32, ms | bf16, ms | speed-up | largest error | relative error |\n|---|---|---|---|---|---|\n");

@@ -19,9 +19,12 @@ endif()
 set(PHONAUT_ISA_FLAGS_baseline "")
 set(PHONAUT_ISA_FLAGS_avx2 -mavx2 -mfma)
 set(PHONAUT_ISA_FLAGS_avx512 -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma)
-# Not a set of its own for callers (Isa), but a capability beside avx512: the files below are compiled once more with the
-# instructions that multiply pairs of bfloat16, and their dispatchers (PHONAUT_DISPATCH_PRODUCTS) know it.
+# Not sets of their own for callers (Isa), but units beside avx512 (Bf16Unit): the files below are compiled once more for
+# each of them, and their dispatchers (PHONAUT_DISPATCH_PRODUCTS) know it.
 set(PHONAUT_ISA_FLAGS_avx512_bf16 ${PHONAUT_ISA_FLAGS_avx512} -mavx512bf16)
+set(PHONAUT_ISA_FLAGS_avx512_amx ${PHONAUT_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-bf16)
+# The kernels of AMX on a processor without it: tests run them.
+set(PHONAUT_ISA_FLAGS_amx_emulated ${PHONAUT_ISA_FLAGS_avx512_bf16} -DPHONAUT_EMULATE_AMX)
 set(PHONAUT_BF16_KERNELS gemm.cpp)
 
 set(isas baseline)
@@ -82,11 +85,11 @@ function(phonaut_add_cpu_kernels target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels/cpu)
   set(isas ${PHONAUT_ISAS})
   if(avx512 IN_LIST isas)
-    list(APPEND isas avx512_bf16)
+    list(APPEND isas avx512_bf16 avx512_amx)
   endif()
   foreach(isa IN LISTS isas)
     set(files ${kernels})
-    if(isa STREQUAL avx512_bf16)
+    if(isa MATCHES "^avx512_(bf16|amx)$")
       list(TRANSFORM PHONAUT_BF16_KERNELS PREPEND ${PROJECT_SOURCE_DIR}/kernels/cpu/ OUTPUT_VARIABLE files)
     endif()
     phonaut_add_isa_objects(phonaut_cpu_${isa} ${isa} ${files})

@@ -10,7 +10,14 @@
 
 #include "catch.hpp"
 #include "kernels/isas.hpp"
+#include "phonaut/core/error.hpp"
 #include "phonaut/ops/gemm.hpp"
+
+#ifdef PHONAUT_TEST_EMULATED_AMX
+namespace phonaut::kernel::amx_emulated {
+void gemm_own(const Cpu& cpu, const Gemm<float>& g);
+}
+#endif
 
 namespace {
 using namespace phonaut;
@@ -49,9 +56,40 @@ std::vector<double> all_seen(const Cpu& cpu, const std::vector<float>& x) {
   return y;
 }
 
-// Runs `p` on `cpu` and returns all of c's memory, gaps included; checks it against double precision, or leaves that to
-// the caller.
-std::vector<float> run(const Cpu& cpu, const Problem& p, bool check = true) {
+/// A way to multiply.
+struct Multiplier {
+  std::string name;
+  Cpu cpu;
+  void (*gemm)(const Cpu&, const Gemm<float>&) = phonaut::kernel::gemm;
+};
+
+/// All that this machine has: instruction sets; fp32, and bf16 by every unit; and AMX emulated.
+std::vector<Multiplier> multipliers() {
+  std::vector<Multiplier> all;
+  for (Isa isa : testing::isas()) {
+    Cpu cpu;
+    cpu.isa = isa;
+    all.push_back({name_of(isa), cpu});
+    cpu.precision = Precision::bf16;
+    for (Bf16Unit unit : testing::bf16_units(isa)) {
+      cpu.bf16_unit = unit;
+      all.push_back({concat(name_of(isa), ", bf16 by ", name_of(unit)), cpu});
+    }
+  }
+#ifdef PHONAUT_TEST_EMULATED_AMX
+  if (can_run(Bf16Unit::avx512) && best_isa() == Isa::avx512) {
+    Cpu cpu;
+    cpu.precision = Precision::bf16;
+    all.push_back({"AMX emulated", cpu, phonaut::kernel::amx_emulated::gemm_own});
+  }
+#endif
+  return all;
+}
+
+// Runs `p` and returns all of c's memory, gaps included; checks it against double precision, or leaves that to the
+// caller.
+std::vector<float> run(const Multiplier& by, const Problem& p, bool check = true) {
+  const Cpu& cpu = by.cpu;
   Gemm<float> g{.m = p.m, .n = p.n, .k = p.k};
   const long inner_a = p.a == 't' ? p.m : p.k, outer_a = p.a == 't' ? p.k : p.m;
   const long inner_b = p.b == 't' ? p.k : p.n, outer_b = p.b == 't' ? p.n : p.k;
@@ -74,7 +112,7 @@ std::vector<float> run(const Cpu& cpu, const Problem& p, bool check = true) {
   g.b = b.data() + 1;
   g.c = c.data() + 1;
   if (p.bias) g.bias = bias.data();
-  gemm(cpu, g);
+  by.gemm(cpu, g);
   if (!check) return c;
 
   const auto seen_a = all_seen(cpu, a), seen_b = all_seen(cpu, b);
@@ -102,9 +140,8 @@ std::vector<float> run(const Cpu& cpu, const Problem& p, bool check = true) {
         if (!(error <= worst)) worst = error;
       }
     }
-  INFO(name_of(cpu.isa) << " " << name_of(cpu.precision) << (cpu.bf16_instructions ? "" : " (floats)") << " " << p.a
-                        << p.b << " m " << p.m << " n " << p.n << " k " << p.k << " batch " << p.batch << " add "
-                        << p.add << " bias " << p.bias << " gap " << p.gap << " threads " << cpu.threads);
+  INFO(by.name << " " << p.a << p.b << " m " << p.m << " n " << p.n << " k " << p.k << " batch " << p.batch << " add "
+               << p.add << " bias " << p.bias << " gap " << p.gap << " threads " << cpu.threads);
   // A sum of k products errs by at most k half-ulps of the sum of their sizes; blocks and lanes make it much less.
   // Products of rounded operands are exact, and summed up in single precision too.
   CHECK(worst <= 6e-8 * (3 + 0.25 * static_cast<double>(p.k)));
@@ -112,29 +149,13 @@ std::vector<float> run(const Cpu& cpu, const Problem& p, bool check = true) {
   return c;
 }
 
-/// Every way to multiply that this machine has: instruction sets; fp32, and bf16 by floats and by its own instructions.
-std::vector<Cpu> multipliers() {
-  std::vector<Cpu> all;
-  for (Isa isa : testing::isas())
-    for (Precision precision : {Precision::fp32, Precision::bf16})
-      for (bool instructions : {false, true}) {
-        if (instructions && (precision != Precision::bf16 || isa != Isa::avx512 || !can_multiply_bf16())) continue;
-        Cpu cpu;
-        cpu.isa = isa;
-        cpu.precision = precision;
-        cpu.bf16_instructions = instructions;
-        all.push_back(cpu);
-      }
-  return all;
-}
-
 void run_everywhere(const Problem& p, std::initializer_list<int> more_threads = {2, 3, 7}) {
-  for (Cpu cpu : multipliers()) {
-    cpu.threads = 1;
-    const auto one = run(cpu, p);
+  for (Multiplier by : multipliers()) {
+    by.cpu.threads = 1;
+    const auto one = run(by, p);
     for (int threads : more_threads) {
-      cpu.threads = threads;
-      const auto many = run(cpu, p, false);  // the same bits as what was checked
+      by.cpu.threads = threads;
+      const auto many = run(by, p, false);  // the same bits as what was checked
       CHECK(std::memcmp(one.data(), many.data(), one.size() * sizeof(float)) == 0);
     }
   }
@@ -207,7 +228,7 @@ TEST_CASE("products in bf16 round to nearest even, keep NaN and infinity, and ta
       {1e-42f, 0.0f},
       {0.0f, 0.0f},
   };
-  for (const Cpu& cpu : multipliers()) {
+  for (const auto& [name, cpu, multiply] : multipliers()) {
     if (cpu.precision != Precision::bf16) continue;
     // Tiles, dot products, both sides: x times one, beside zeros.
     for (long m : {1L, 40L})
@@ -216,17 +237,17 @@ TEST_CASE("products in bf16 round to nearest even, keep NaN and infinity, and ta
           const long n = 41 - m, k = 1;
           std::vector<float> a(static_cast<size_t>(m), on_a ? x : 1.0f), b(static_cast<size_t>(n), on_a ? 1.0f : x);
           std::vector<float> c(static_cast<size_t>(m * n), poison);
-          gemm(cpu, Gemm<float>{.m = m,
-                                .n = n,
-                                .k = k,
-                                .a = a.data(),
-                                .a_row = k,
-                                .b = b.data(),
-                                .b_row = 1,
-                                .b_col = k,
-                                .c = c.data(),
-                                .c_row = n});
-          INFO(name_of(cpu.isa) << (cpu.bf16_instructions ? "" : " (floats)") << " m " << m << " x " << x);
+          multiply(cpu, Gemm<float>{.m = m,
+                                    .n = n,
+                                    .k = k,
+                                    .a = a.data(),
+                                    .a_row = k,
+                                    .b = b.data(),
+                                    .b_row = 1,
+                                    .b_col = k,
+                                    .c = c.data(),
+                                    .c_row = n});
+          INFO(name << " m " << m << " x " << x);
           for (float got : c) CHECK((got == want || (got != got && want != want)));
         }
   }
@@ -245,22 +266,22 @@ TEST_CASE("bf16 gives the same numbers on every instruction set where sums are e
     for (bool columns : {false, true}) {
       const auto a = whole(m * k), b = whole(n * k);
       std::vector<float> first;
-      for (const Cpu& cpu : multipliers()) {
+      for (const auto& [name, cpu, multiply] : multipliers()) {
         if (cpu.precision != Precision::bf16) continue;
         std::vector<float> c(static_cast<size_t>(m * n), poison);
-        gemm(cpu, Gemm<float>{.m = m,
-                              .n = n,
-                              .k = k,
-                              .a = a.data(),
-                              .a_row = columns ? 1 : k,
-                              .a_col = columns ? m : 1,
-                              .b = b.data(),
-                              .b_row = columns ? n : 1,
-                              .b_col = columns ? 1 : k,
-                              .c = c.data(),
-                              .c_row = n});
+        multiply(cpu, Gemm<float>{.m = m,
+                                  .n = n,
+                                  .k = k,
+                                  .a = a.data(),
+                                  .a_row = columns ? 1 : k,
+                                  .a_col = columns ? m : 1,
+                                  .b = b.data(),
+                                  .b_row = columns ? n : 1,
+                                  .b_col = columns ? 1 : k,
+                                  .c = c.data(),
+                                  .c_row = n});
         if (first.empty()) first = c;
-        INFO(name_of(cpu.isa) << " m " << m << " columns " << columns << " instructions " << cpu.bf16_instructions);
+        INFO(name << " m " << m << " columns " << columns);
         CHECK(std::memcmp(first.data(), c.data(), c.size() * sizeof(float)) == 0);
       }
     }

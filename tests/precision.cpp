@@ -85,9 +85,9 @@ void check_layer(const Var<B, R>& x, const Var<B, R>& dy, const std::vector<floa
     const Outputs bound =
         run_layer(cpu, input(ctx, x.shape(), magnitudes(x)), input(ctx, dy.shape(), magnitudes(dy)), sizes, layer);
     cpu.precision = Precision::bf16;
-    for (bool instructions : {false, true}) {
-      cpu.bf16_instructions = instructions && can_multiply_bf16();
-      INFO(name_of(isa) << " instructions " << cpu.bf16_instructions);
+    for (Bf16Unit unit : testing::bf16_units(isa)) {
+      cpu.bf16_unit = unit;
+      INFO(name_of(isa) << " bf16 by " << name_of(unit));
       const Outputs lower = run_layer(cpu, x, dy, w, layer);
       check_rounded(lower.y, full.y, bound.y);
       check_rounded(lower.dx, full.dx, bound.dx);
@@ -219,7 +219,9 @@ TEST_CASE("a precision has a name, and others are refused") {
   CHECK(precision_named("bf16") == Precision::bf16);
   CHECK(std::string(name_of(Precision::bf16)) == "bf16");
   CHECK_THROWS_AS(precision_named("fp16"), ConfigError);
-  if (can_multiply_bf16()) CHECK(can_run(Isa::avx512));
+  CHECK(can_run(best_bf16_unit()));
+  for (Bf16Unit unit : {Bf16Unit::avx512, Bf16Unit::amx})
+    if (can_run(unit)) CHECK(can_run(Isa::avx512));
 }
 
 }  // namespace

@@ -27,7 +27,11 @@ namespace {
 
 // Measured on Zen 5 and chosen so that they also fit Intel's servers: a panel (14 x 512 floats) stays in a
 // 48 KiB L1 beside the stream of b, of which a packed block (512 x 256) is half of a 1 MiB L2. In words.
+#if defined(PHONAUT_AMX)
+constexpr long k_block = 256, n_block = 256;  // a panel has 32 rows
+#else
 constexpr long k_block = 512, n_block = 256;
+#endif
 // Rows of a copied panel fall into different sets of the cache.
 constexpr long panel_row = k_block + Vec::lanes;
 // A panel by columns has rows of whole registers.
@@ -160,6 +164,16 @@ long threads_for(const Gemm<float>& g, long limit) {
   return limit > 1 ? limit : 1;
 }
 
+/// While it lives, the calling thread has the tiles of AMX, where they are what this pass computes with.
+struct Tiles {
+#if defined(PHONAUT_AMX)
+  Tiles() { amx_configure(); }
+  ~Tiles() { amx_release(); }
+  Tiles(const Tiles&) = delete;
+  Tiles& operator=(const Tiles&) = delete;
+#endif
+};
+
 template <bool rounded>
 void multiply(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
   if (given.m <= 0 || given.n <= 0 || given.batch <= 0) return;
@@ -183,6 +197,7 @@ void multiply(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
   const long row_units = blocks_of(g.m, row_unit), column_units = blocks_of(g.n, column_unit);
   float* memory = dots ? nullptr : scratch(Scratch::gemm, threads * floats_per_thread);
   parallel_threads(threads, [&](long t) {
+    [[maybe_unused]] const Tiles tiles_of_thread;
     for (long task = tasks * t / threads; task < tasks * (t + 1) / threads; ++task) {
       const long part_m = task % parts / grid.n, part_n = task % grid.n;
       const Rectangle r{task / parts, min(g.m, row_units * part_m / grid.m * row_unit),

@@ -4,6 +4,7 @@
 // A product in bf16 rounds its operands while it packs them. The pass for AVX512-BF16 packs pairs, which one
 // instruction multiplies and adds to a float; the other passes pack the rounded numbers as floats, for the same tiles
 // as fp32. The pass for AVX512-BF16 knows no other words than pairs: products in fp32 are not its task.
+#include "amx.hpp"
 #include "vec.hpp"
 
 #ifdef PHONAUT_ISA
@@ -38,7 +39,15 @@ PHONAUT_INLINE Vec multiply_add(Vec a, Vec b, Vec c) { return fma(a, b, c); }
 
 #endif
 
-PHONAUT_INLINE constexpr long words_of(long numbers) { return (numbers + numbers_per_word - 1) / numbers_per_word; }
+/// Words that so many numbers are packed into, zeros included: on AMX whole tiles of them.
+PHONAUT_INLINE constexpr long words_of(long numbers) {
+#if defined(PHONAUT_AMX)
+  constexpr long per_tile = numbers_per_word * amx_words;
+  return (numbers + per_tile - 1) / per_tile * amx_words;
+#else
+  return (numbers + numbers_per_word - 1) / numbers_per_word;
+#endif
+}
 
 /// Rounded to bfloat16 as the instruction does it: to nearest, ties to even; too large for bfloat16 gives infinity, a
 /// subnormal number zero, a NaN a NaN.

@@ -13,6 +13,7 @@ template <bool rounded>
 PHONAUT_INLINE Vec words_across(const float* b, long b_row, long p, [[maybe_unused]] long k, long columns) {
 #if defined(__AVX512BF16__)
   static_assert(rounded);
+  if (2 * p >= k) return Vec(0.0f);
   const float* row = b + 2 * p * b_row;
   return pairs_across(load_any(row, columns), 2 * p + 1 < k ? load_any(row + b_row, columns) : Vec(0.0f));
 #else
@@ -31,7 +32,7 @@ void pack_sliver(long k, long n, const float* b, long b_row, long b_col, float* 
       if (b_col != 1) {  // a single row
         alignas(64) float row[Vec::lanes];
         for (long l = 0; l < columns; ++l) row[l] = from[l * b_col];
-        words_across<rounded>(row, 0, 0, 1, columns).store(to + j);
+        for (long p = 0; p < words; ++p) words_across<rounded>(row, 0, p, 1, columns).store(to + p * width + j);
       } else if (columns == Vec::lanes) {
         for (long p = 0; p < words; ++p) words_across<rounded>(from, b_row, p, k, Vec::lanes).store(to + p * width + j);
       } else {
@@ -88,7 +89,7 @@ struct Panel {
 };
 
 /// Rounds `rows` <= tile_rows rows of a, k numbers each, into `to`: row by row, `to_row` words apart (at least
-/// words_of(k), in whole registers), or word by word where columns of a are consecutive.
+/// words_of(k), in whole registers), or word by word where columns of a are consecutive and tiles can take them so.
 PHONAUT_INLINE Panel pack_panel(long rows, long k, const float* a, long a_row, long a_col, float* to, long to_row) {
   if (a_col == 1 || k == 1) {
     for (long i = 0; i < rows; ++i)
@@ -96,8 +97,20 @@ PHONAUT_INLINE Panel pack_panel(long rows, long k, const float* a, long a_row, l
         words_along<true>(a + i * a_row + p, k - p).store(to + i * to_row + p / numbers_per_word);
     return {to, to_row, 1};
   }
+#if defined(PHONAUT_AMX)
+  for (long i = 0; i < rows; i += Vec::lanes)
+    for (long p = 0; p < words_of(k); p += Vec::lanes) {
+      Vec block[Vec::lanes];
+      for (long l = 0; l < Vec::lanes; ++l)
+        block[l] = words_across<true>(a + i, a_col, p + l, k, rows - i < Vec::lanes ? rows - i : Vec::lanes);
+      transpose(block);
+      for (long l = 0; l < Vec::lanes; ++l) block[l].store(to + (i + l) * to_row + p);
+    }
+  return {to, to_row, 1};
+#else
   for (long p = 0; p < words_of(k); ++p) words_across<true>(a, a_col, p, k, rows).store(to + p * Vec::lanes);
   return {to, 1, Vec::lanes};
+#endif
 }
 
 }  // namespace phonaut::kernel::PHONAUT_ISA

@@ -37,6 +37,11 @@
 #else
 #define PHONAUT_AVX512_BF16(...)
 #endif
+#ifdef PHONAUT_HAS_AVX512_AMX
+#define PHONAUT_AVX512_AMX(...) __VA_ARGS__
+#else
+#define PHONAUT_AVX512_AMX(...)
+#endif
 #define PHONAUT_DECLARE_IN(isa, kernel_name, params) \
   namespace phonaut::kernel::isa {                   \
   void kernel_name params;                           \
@@ -58,18 +63,23 @@
     }                                                             \
   }
 
-/// PHONAUT_DISPATCH for a file that is also compiled for avx512_bf16 (PHONAUT_BF16_KERNELS in CMake): goes there where
-/// products are asked for in bf16 and the processor has instructions for them.
-#define PHONAUT_DISPATCH_PRODUCTS(kernel_name, params, args)                                                    \
-  PHONAUT_AVX512_BF16(PHONAUT_DECLARE_IN(avx512_bf16, kernel_name, params))                                     \
-  namespace phonaut::kernel::any_isa {                                                                          \
-  void kernel_name params;                                                                                      \
-  }                                                                                                             \
-  PHONAUT_DISPATCH_IN(phonaut::kernel::any_isa, kernel_name, params, args)                                      \
-  void phonaut::kernel::kernel_name params {                                                                    \
-    PHONAUT_AVX512_BF16(if (cpu.precision == ::phonaut::Precision::bf16 && cpu.isa == ::phonaut::Isa::avx512 && \
-                            cpu.bf16_instructions) return ::phonaut::kernel::avx512_bf16::kernel_name args;)    \
-    ::phonaut::kernel::any_isa::kernel_name args;                                                               \
+/// PHONAUT_DISPATCH for a file that is also compiled for avx512_bf16 and avx512_amx (PHONAUT_BF16_KERNELS in CMake):
+/// goes there where products are asked for in bf16 and the context has such a unit.
+#define PHONAUT_DISPATCH_PRODUCTS(kernel_name, params, args)                                                          \
+  PHONAUT_AVX512_BF16(PHONAUT_DECLARE_IN(avx512_bf16, kernel_name, params))                                           \
+  PHONAUT_AVX512_AMX(PHONAUT_DECLARE_IN(avx512_amx, kernel_name, params))                                             \
+  namespace phonaut::kernel::any_isa {                                                                                \
+  void kernel_name params;                                                                                            \
+  }                                                                                                                   \
+  PHONAUT_DISPATCH_IN(phonaut::kernel::any_isa, kernel_name, params, args)                                            \
+  void phonaut::kernel::kernel_name params {                                                                          \
+    if (cpu.precision == ::phonaut::Precision::bf16 && cpu.isa == ::phonaut::Isa::avx512) {                           \
+      PHONAUT_AVX512_AMX(                                                                                             \
+          if (cpu.bf16_unit == ::phonaut::Bf16Unit::amx) return ::phonaut::kernel::avx512_amx::kernel_name args;)     \
+      PHONAUT_AVX512_BF16(                                                                                            \
+          if (cpu.bf16_unit == ::phonaut::Bf16Unit::avx512) return ::phonaut::kernel::avx512_bf16::kernel_name args;) \
+    }                                                                                                                 \
+    ::phonaut::kernel::any_isa::kernel_name args;                                                                     \
   }
 
 #endif

@@ -2,6 +2,12 @@
 #include <cstdlib>
 #include <string_view>
 
+#if defined(PHONAUT_HAS_AVX512_AMX) && defined(__linux__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "phonaut/core/backend.hpp"
 #include "phonaut/core/error.hpp"
 
@@ -46,12 +52,62 @@ bool can_run(Isa isa) noexcept {
   return true;
 }
 
-bool can_multiply_bf16() noexcept {
-#if defined(PHONAUT_HAS_AVX512_BF16)
-  return can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
-#else
-  return false;
+const char* name_of(Bf16Unit unit) noexcept {
+  switch (unit) {
+    case Bf16Unit::amx:
+      return "amx";
+    case Bf16Unit::avx512:
+      return "avx512_bf16";
+    case Bf16Unit::none:
+      break;
+  }
+  return "floats";
+}
+
+namespace {
+
+#if defined(PHONAUT_HAS_AVX512_AMX) && defined(__linux__)
+/// Whether the processor has tiles of bfloat16 and Linux lends them to this process, which it does when asked (since
+/// 5.16), unless a signal stack is too small for their state.
+bool have_amx() noexcept {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  constexpr unsigned bf16 = 1u << 22, tiles = 1u << 24;
+  if ((d & (bf16 | tiles)) != (bf16 | tiles)) return false;
+  constexpr long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
 #endif
+
+}  // namespace
+
+bool can_run(Bf16Unit unit) noexcept {
+  switch (unit) {
+    case Bf16Unit::amx:
+#if defined(PHONAUT_HAS_AVX512_AMX) && defined(__linux__)
+    {
+      static const bool have = have_amx();
+      return have && can_run(Bf16Unit::avx512);
+    }
+#else
+      return false;
+#endif
+    case Bf16Unit::avx512:
+#if defined(PHONAUT_HAS_AVX512_BF16)
+      return can_run(Isa::avx512) && __builtin_cpu_supports("avx512bf16");
+#else
+      return false;
+#endif
+    case Bf16Unit::none:
+      break;
+  }
+  return true;
+}
+
+Bf16Unit best_bf16_unit() noexcept {
+  for (Bf16Unit unit : {Bf16Unit::amx, Bf16Unit::avx512})
+    if (can_run(unit)) return unit;
+  return Bf16Unit::none;
 }
 
 const char* name_of(Precision precision) noexcept { return precision == Precision::bf16 ? "bf16" : "fp32"; }

@@ -15,4 +15,12 @@ inline std::vector<Isa> isas() {
   return all;
 }
 
+/// The units for bf16 to test on an instruction set: all that run here.
+inline std::vector<Bf16Unit> bf16_units(Isa isa) {
+  std::vector<Bf16Unit> all;
+  for (Bf16Unit unit : {Bf16Unit::none, Bf16Unit::avx512, Bf16Unit::amx})
+    if (unit == Bf16Unit::none || (isa == Isa::avx512 && can_run(unit))) all.push_back(unit);
+  return all;
+}
+
 }  // namespace phonaut::testing

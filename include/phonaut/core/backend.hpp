@@ -45,8 +45,19 @@ enum class Precision {
 const char* name_of(Precision precision) noexcept;
 /// "fp32" or "bf16". Throws ConfigError for other names.
 Precision precision_named(const char* name);
-/// Whether this processor multiplies pairs of bfloat16 (AVX512-BF16) and this build has kernels that do.
-bool can_multiply_bf16() noexcept;
+/// What multiplies bfloat16, slowest first. All give the same sums up to their order.
+enum class Bf16Unit {
+  none,    ///< the kernels of fp32, on rounded floats: not faster than fp32
+  avx512,  ///< AVX512-BF16: pairs, in registers of AVX-512
+  amx      ///< AMX: tiles of pairs
+};
+
+const char* name_of(Bf16Unit unit) noexcept;
+/// Whether this processor and operating system have the unit and this build has kernels for it. The first question for
+/// AMX asks Linux to let this process use its registers.
+bool can_run(Bf16Unit unit) noexcept;
+/// The fastest unit that can run.
+Bf16Unit best_bf16_unit() noexcept;
 
 /// OMP_NUM_THREADS where set, else the number of processors this process may use.
 int default_threads() noexcept;
@@ -58,9 +69,8 @@ struct Cpu : Reference {
   int threads = default_threads();
   Isa isa = best_isa();
   Precision precision = Precision::fp32;
-  /// With AVX-512: use the instructions of AVX512-BF16. Without them rounded floats are multiplied, which gives the
-  /// same sums up to their order and is not faster than fp32.
-  bool bf16_instructions = can_multiply_bf16();
+  /// What multiplies in bf16, with `isa` avx512; weaker sets have none.
+  Bf16Unit bf16_unit = best_bf16_unit();
 };
 
 /// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream).
