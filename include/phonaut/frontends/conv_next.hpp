@@ -7,6 +7,7 @@
 #include "phonaut/ops/activation_linear.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/depthwise_conv2d.hpp"
+#include "phonaut/ops/feed_forward.hpp"
 #include "phonaut/ops/formula/swoosh.hpp"
 
 namespace phonaut {
@@ -82,19 +83,18 @@ struct ConvNext {
   }
 
  private:
-  struct Plain {};
+  /// Both pointwise convolutions: 1x1, which is a linear map of the channels.
   Var<B, 4> branch(const Var<B, 4>& h, const zipformer::Training<B>& training, const Lengths& lengths) const {
+    using formula::SwooshL;
+    const auto up = map_of(pointwise_conv1, h.context()), down = map_of(pointwise_conv2, h.context());
+    // The middle is three times as large as the image. Only a balancer needs to see it whole.
+    if (!training) return feed_forward<SwooshL>(h, up, pointwise_conv1.bias, down, pointwise_conv2.bias);
     const auto wide =
-        training.balanced(pointwise(pointwise_conv1, h, Plain{}), zipformer::sites::balance_stem_hidden, lengths);
-    return pointwise(pointwise_conv2, wide, formula::SwooshL{});
+        training.balanced(linear(h, up, pointwise_conv1.bias), zipformer::sites::balance_stem_hidden, lengths);
+    return activation_linear<SwooshL>(wide, down, pointwise_conv2.bias);
   }
-  /// A 1x1 convolution is a linear map of the channels.
-  template <class F>
-  static Var<B, 4> pointwise(const Conv2dFilters<B>& filters, const Var<B, 4>& x, F f) {
-    const Var<B, 2> weight =
-        reshape(x.context().lift(filters.weight), Shape<2>{filters.weight.extent(0), filters.weight.extent(1)});
-    if constexpr (std::is_same_v<F, Plain>) return linear(x, weight, filters.bias);
-    else return activation_linear(x, weight, filters.bias, f);
+  static Var<B, 2> map_of(const Conv2dFilters<B>& filters, Context<B>& ctx) {
+    return reshape(ctx.lift(filters.weight), Shape<2>{filters.weight.extent(0), filters.weight.extent(1)});
   }
 };
 
