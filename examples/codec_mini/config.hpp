@@ -15,7 +15,7 @@ struct ModelConfig {
   long dims = 64;                        ///< of a latent frame
   std::vector<long> strides{2};          ///< latents come at rate / hop / strides: 50 Hz
   std::vector<long> dilations{1, 2, 4};  ///< of the residual units at each rate
-  long levels = 8;                       ///< codes for each frame, at most
+  long levels = 4;                       ///< codes for each frame, at most
   long entries = 256;                    ///< of each codebook: 8 bits
 
   /// SEANet on samples, as published: more work for each second of sound, and many more steps until it is understood.
@@ -38,6 +38,9 @@ struct TrainConfig {
   long steps = 14000;
   long recordings = 4;  ///< in a batch
   double seconds = 1;   ///< of each
+  double speed = 0.15;  ///< recordings play up to so much faster or slower
+  double tilt = 0.3;    ///< how much the filters of microphones and rooms vary: 0 … 1
+  double gain = 6;      ///< recordings are up to so many dB louder or softer
   double learning_rate = 4e-4;
   double ema = 0.998;
   double adversarial_from = 0.93;  ///< share of the training behind which discriminators take part
@@ -51,6 +54,6 @@ struct TrainConfig {
   double discriminator_rate = 1e-3;
   double loudness = 16;  ///< discriminators hear so many times louder: they begin with small weights
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainConfig, data, seed, steps, recordings, seconds, learning_rate, ema,
-                                   adversarial_from, judges_ahead, mel, wave, judged, features, commitment,
-                                   discriminator_channels, discriminator_rate, loudness)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TrainConfig, data, seed, steps, recordings, seconds, speed, tilt, gain,
+                                   learning_rate, ema, adversarial_from, judges_ahead, mel, wave, judged, features,
+                                   commitment, discriminator_channels, discriminator_rate, loudness)

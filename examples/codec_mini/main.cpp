@@ -107,6 +107,15 @@ int main(int argc, char** argv) {
   t->add_option("--seconds", o.train.seconds, "of each recording in a batch")
       ->capture_default_str()
       ->check(CLI::Range(0.4, 30.0));
+  t->add_option("--speed", o.train.speed, "play recordings up to so much faster or slower")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 0.5));
+  t->add_option("--tilt", o.train.tilt, "how much the filters of microphones and rooms vary")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
+  t->add_option("--gain", o.train.gain, "make recordings up to so many dB louder or softer")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 40.0));
   t->add_option("--learning-rate", o.train.learning_rate)->capture_default_str()->check(CLI::PositiveNumber);
   t->add_option("--adversarial-from", o.train.adversarial_from,
                 "share of the training behind which discriminators take part; 1: never")

@@ -17,6 +17,7 @@
 
 #include "common/model_file.hpp"
 #include "common/training_loop.hpp"
+#include "common/variation.hpp"
 
 using namespace phonaut;
 using nlohmann::json;
@@ -30,20 +31,35 @@ DataLoader::Config loader_config(const ModelConfig& model, const TrainConfig& co
   return {.rate = model.rate,
           .min_seconds = 0.4,
           .max_seconds = 3600,
-          .cut_seconds = config.seconds,
+          .cut_seconds = config.seconds * std::exp(config.speed),
           .batch_seconds = 1e6,  // counted in recordings instead
           .batch_size = config.recordings,
           .seed = config.seed};
 }
 
-/// The batch, cut to its shortest recording: discriminators take sound of one length.
-Waveform<B> speech_of(Context<B>& ctx, const Batch& batch, long hop) {
-  const long shortest = *std::min_element(batch.lengths.begin(), batch.lengths.end()),
-             time = std::max(hop, shortest / hop * hop);
+/// The batch as other voices through other microphones would have it, cut to its shortest recording: discriminators
+/// take sound of one length.
+Waveform<B> varied_speech(Context<B>& ctx, const Batch& batch, const TrainConfig& config, long hop) {
+  Dice dice(ctx.random().take((2 + kColourDraws) * batch.size()));
+  std::vector<std::vector<float>> sounds;
+  long time = std::lround(config.seconds * batch.rate);
+  for (long n = 0; n < batch.size(); ++n) {
+    const std::span<const float> one(batch.samples.data() + n * batch.time,
+                                     static_cast<size_t>(batch.lengths[static_cast<size_t>(n)]));
+    std::vector<float> sound = played(one, batch.rate, std::exp(dice.between(-config.speed, config.speed)));
+    coloured(sound, config.tilt, dice);
+    const auto gain = static_cast<float>(from_decibel(dice.between(-config.gain, config.gain)));
+    for (float& sample : sound) sample *= gain;
+    time = std::min(time, static_cast<long>(sound.size()));
+    sounds.push_back(std::move(sound));
+  }
+  time = std::max(hop, time / hop * hop);
   std::vector<float> samples;
-  for (long n = 0; n < batch.size(); ++n)
-    for (long i = 0; i < time; ++i)
-      samples.push_back(i < batch.time ? batch.samples[static_cast<size_t>(n * batch.time + i)] : 0.0f);
+  samples.reserve(static_cast<size_t>(time) * sounds.size());
+  for (auto& sound : sounds) {
+    sound.resize(static_cast<size_t>(time), 0.0f);
+    samples.insert(samples.end(), sound.begin(), sound.end());
+  }
   return to_waveform(ctx, samples, time, batch.rate);
 }
 
@@ -98,9 +114,9 @@ Codec new_model(Context<B>& ctx, const ModelConfig& model_config, const TrainCon
   some.batch_size = 16;
   some.prefetch = 0;
   const auto batch = DataLoader(recordings_of(config.data, "train"), some).next();
-  const Waveform<B> speech = speech_of(ctx, *batch, model.config.samples_per_code());
+  const Waveform<B> speech = varied_speech(ctx, *batch, config, model.config.samples_per_code());
   double power = 0;
-  for (const float v : batch->samples) power += v * v / static_cast<double>(batch->samples.size());
+  for (const float v : values_of(speech.samples)) power += v * v / static_cast<double>(speech.samples.size());
   model.decoder.standardise(model.encoder.standardise(model.signal(speech)), model.mel ? 1 : std::sqrt(power));
   return model;
 }
@@ -126,7 +142,7 @@ Codec untrained(Context<B>& ctx, const ModelConfig& model_config, const TrainCon
   ctx.train();
   for (long level = 0; level < model_config.levels; ++level) {  // one codebook finds its entries with each batch
     const auto batch = loader.next();
-    model.quantizer(model.encoder(model.signal(speech_of(ctx, *batch, model.config.samples_per_code()))));
+    model.quantizer(model.encoder(model.signal(varied_speech(ctx, *batch, config, model.config.samples_per_code()))));
     ctx.clear();
   }
   ctx.infer();
@@ -179,7 +195,7 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
     LossBalancer<B, 2>& balancer = judged ? full : plain;
     double commitment = 0, judges_loss = 0;
     const TrainStep done = trainer.step([&] {
-      const Waveform<B> speech = speech_of(ctx, *batch, hop);
+      const Waveform<B> speech = varied_speech(ctx, *batch, config, hop);
       const auto q = model.quantizer(model.encoder(model.signal(speech)));
       const Waveform<B> sound = model.sound(model.decoder.signal(q.quantized));
       const auto real = [&] { return balancer.context().constant(speech.samples.tensor()); };

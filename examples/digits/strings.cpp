@@ -5,44 +5,14 @@
 #include <map>
 
 #include "common/corpus.hpp"
+#include "common/variation.hpp"
 
 using namespace phonaut;
 
 namespace {
 
-/// Numbers one after the other out of a stream of draws.
-class Dice {
- public:
-  explicit Dice(Draws draws) : draws_(draws) {}
-  double between(double low, double high) { return low + (high - low) * draws_.uniform(at_++); }
-  long below(long n) { return draws_.below(n, at_++); }
-
- private:
-  Draws draws_;
-  long at_ = 0;
-};
-
 void add_silence(std::vector<float>& samples, double seconds, int rate) {
   samples.resize(samples.size() + static_cast<size_t>(std::lround(seconds * rate)), 0.0f);
-}
-double from_decibel(double dB) { return std::pow(10.0, dB / 20); }
-
-/// Played `factor` times as fast; pitch and resonances move along, as with a smaller head.
-std::vector<float> played(std::span<const float> samples, int rate, double factor) {
-  return resample(samples, rate, static_cast<int>(std::lround(rate / factor)), 1, Resampling::quick);
-}
-
-constexpr size_t kTaps = 8;
-
-/// Through a filter drawn anew: a short echo of itself, which lifts some frequencies and lowers others.
-void coloured(std::vector<float>& samples, double strength, Dice& dice) {
-  double taps[kTaps] = {1};
-  for (size_t k = 1; k < kTaps; ++k) taps[k] = dice.between(-strength, strength) / std::sqrt(static_cast<double>(k));
-  for (size_t s = samples.size(); s-- > 0;) {
-    double sum = 0;
-    for (size_t k = 0; k < std::min(kTaps, s + 1); ++k) sum += taps[k] * static_cast<double>(samples[s - k]);
-    samples[s] = static_cast<float>(sum);
-  }
 }
 
 }  // namespace
@@ -64,7 +34,7 @@ void Spoken::pad() {
 
 Spoken random_strings(const Batch& batch, const std::vector<Utterance>& utterances, const TrainConfig& config,
                       Random& random) {
-  Dice dice(random.take((4 + 2 * kTaps) * batch.size()));
+  Dice dice(random.take((6 + 2 * kColourDraws) * batch.size()));
   Spoken out;
   for (long i = 0; i < batch.size();) {
     const long words = std::min(1 + dice.below(config.most_words), batch.size() - i);

@@ -10,6 +10,7 @@
 
 #include "common/model_file.hpp"
 #include "common/training_loop.hpp"
+#include "common/variation.hpp"
 
 using namespace phonaut;
 using nlohmann::json;
@@ -40,19 +41,18 @@ struct Heard {
 /// Plays each recording a little faster or slower, and adds noise to it.
 Heard perturbed(const Batch& batch, const TrainConfig& config, Random& random) {
   const Draws draws = random.take(2 * batch.size());
-  std::vector<std::vector<float>> played;
+  std::vector<std::vector<float>> sounds;
   Heard out;
   for (long n = 0; n < batch.size(); ++n) {
     const std::span<const float> one(batch.samples.data() + n * batch.time,
                                      static_cast<size_t>(batch.lengths[static_cast<size_t>(n)]));
     const double factor = std::exp(config.speed * (2 * draws.uniform(2 * n) - 1));
-    played.push_back(
-        resample(one, batch.rate, static_cast<int>(std::lround(batch.rate / factor)), 1, Resampling::quick));
-    out.lengths.push_back(static_cast<long>(played.back().size()));
+    sounds.push_back(played(one, batch.rate, factor));
+    out.lengths.push_back(static_cast<long>(sounds.back().size()));
     out.time = std::max(out.time, out.lengths.back());
   }
   for (long n = 0; n < batch.size(); ++n) {
-    auto& one = played[static_cast<size_t>(n)];
+    auto& one = sounds[static_cast<size_t>(n)];
     const auto length = static_cast<long>(one.size());
     double power = 0;
     for (const float v : one) power += static_cast<double>(v) * static_cast<double>(v) / static_cast<double>(length);
