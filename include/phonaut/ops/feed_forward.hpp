@@ -73,8 +73,8 @@ Var<B, R> feed_forward(const Var<B, R>& any, Weight<B, 2> w1, Weight<B, 1> b1, W
         const auto dx = as_rows(c.sink(x));
         auto dup = c.sink(up), ddown = c.sink(down);
         auto dup_bias = c.sink(up_bias), ddown_bias = c.sink(down_bias);
-        const Shape<2> shape{std::min(block, from.shape[0]), hidden};
-        const Tensor<B, 2> wide = c.empty(shape), active = c.empty(shape), dactive = c.empty(shape);
+        const Shape<2> middle{std::min(block, from.shape[0]), hidden};
+        const Tensor<B, 2> wide = c.empty(middle), active = c.empty(middle), dactive = c.empty(middle);
         const auto part = [](const Tensor<B, 2>& t, long count) {
           return View<const S, 2>(detail::block_of(t.in(), 0, count));
         };
