@@ -32,7 +32,7 @@ find_package(nlohmann_json REQUIRED)
 find_package(Eigen3 REQUIRED NO_MODULE)
 
 file(GLOB_RECURSE sources CONFIGURE_DEPENDS src/*.cpp)
-list(FILTER sources EXCLUDE REGEX "/src/(io/audio|cuda/)[^/]*")
+list(FILTER sources EXCLUDE REGEX "/src/(io/audio|cuda/|parallel/(mpi|nccl))[^/]*")
 add_library(phonaut_cpu STATIC ${sources})
 add_library(phonaut::cpu ALIAS phonaut_cpu)
 target_link_libraries(phonaut_cpu PUBLIC phonaut_headers

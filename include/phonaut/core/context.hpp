@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "phonaut/core/communicator.hpp"
 #include "phonaut/core/gradients.hpp"
 #include "phonaut/core/primitives.hpp"
 #include "phonaut/core/random.hpp"
@@ -92,6 +93,19 @@ class Context {
   /// Whether weights are constants for now (core/frozen_weights.hpp).
   bool frozen() const { return frozen_; }
   void set_frozen(bool on) { frozen_ = on; }
+
+  // ---- data parallel training ----
+  /// Makes this context one of several that train one model together, each on its share of a batch. In training, what
+  /// looks at a batch as a whole then looks at all shares, and must run on every rank; `random` draws from a stream of
+  /// this rank.
+  void join(Ranks ranks) {
+    ranks_ = std::move(ranks);
+    random_.stream = static_cast<std::uint64_t>(ranks_.rank());
+  }
+  /// Those who train together; alone unless it has joined others.
+  const Ranks& ranks() const { return ranks_; }
+  /// Those who share the batch that is being computed: alone in inference, so that a rank can evaluate by itself.
+  const Ranks& batch_ranks() const { return training_ ? ranks_ : alone_; }
 
   // ---- randomness and schedules ----
   Random& random() { return random_; }
@@ -177,6 +191,7 @@ class Context {
     if (!w) return {};
     if (!w.is_param()) return Var<B, R>(*this, w.tensor(), w.slot());
     if (watching_) last_weight_ = w.tensor().data();
+    if (noting_ && !frozen_) leaf_slot(w.tensor().data());
     return Var<B, R>(*this, w.tensor(), recording_ && !frozen_ ? leaf_slot(w.tensor().data()) : Slot{});
   }
   template <size_t R>
@@ -265,35 +280,21 @@ class Context {
   }
   /// Adds the gradients of `loss` to `gradients` (gradient accumulation). Ends the tape.
   void backward(const Var<B, 0>& loss, Gradients<B>& gradients) {
-    struct Guard {
-      Context& context;
-      ~Guard() { context.clear(); }
-    } guard{*this};
-    if (!wants(loss.slot()))
-      throw StateError(
-          "backward: nothing was recorded for this loss; call train() on the context first and use parameters or "
-          "variables in it");
-    // Earlier gradients go back into their slots first, so that every consumer simply adds.
-    for (std::uint32_t leaf : leaves_) {
-      const std::uint32_t at = gradients.map_.find(slots_[leaf].leaf);
-      if (at == detail::AddressMap::absent) continue;
-      slots_[leaf].gradient = std::move(gradients.entries_[at].storage);
-      slots_[leaf].written = true;
-      slots_[leaf].entry = at;
-    }
-    const auto seed = sink(loss);
-    kernel::fill(backend_, seed.data, 1, Scalar(1));
-    walk_back_to(0);
-    for (std::uint32_t leaf : leaves_) {
-      SlotState& s = slots_[leaf];
-      if (!s.written) continue;
-      if (s.entry == detail::AddressMap::absent) {
-        s.entry = static_cast<std::uint32_t>(gradients.entries_.size());
-        gradients.map_.insert(s.leaf, s.entry);
-        gradients.entries_.push_back({s.leaf, {}});
+    walk(loss, gradients, [] {});
+  }
+  /// The same; calls final(weight, gradient) for a weight's address and the elements of its gradient as soon as nothing
+  /// more will be added to them, weights that were used last first. `gradient` may only be read. Weights that
+  /// `recompute` uses on the way back and had not used before have no such call.
+  template <class Final>
+  void backward(const Var<B, 0>& loss, Gradients<B>& gradients, const Final& final) {
+    // Leaves are numbered as they are met, so those that are done with are the last ones.
+    size_t open = leaves_.size();
+    walk(loss, gradients, [&] {
+      while (open > 0 && slots_[leaves_[open - 1]].since >= nodes_.size()) {
+        const SlotState& s = slots_[leaves_[--open]];
+        if (s.written) final(s.leaf, static_cast<const Scalar*>(s.gradient.data()));
       }
-      gradients.entries_[s.entry].storage = std::move(s.gradient);
-    }
+    });
   }
   /// Forgets what was recorded.
   void clear() {
@@ -307,6 +308,8 @@ class Context {
   size_t recorded_ops() const { return nodes_.size(); }
 
   // ---- for `recompute` (core/recompute.hpp) ----
+  /// While nothing is recorded: weights that are used count as used by the node that is recorded next.
+  void note_weights(bool on) { noting_ = on; }
   /// A value without elements that wants a gradient: makes a node be recorded whatever its inputs want.
   Var<B, 1> anchor() { return Var<B, 1>(*this, Tensor<B, 1>({}, Shape<1>{0}), new_slot()); }
   /// Inside a backward function: runs `forward` on a fresh leaf of x with recording on, seeds its result with dy and
@@ -319,7 +322,7 @@ class Context {
     const Var<B, Q> y = forward(Var<B, R>(*this, x.tensor(), inner_slot));
     recording_ = was_recording;
     pass(dy, y);
-    walk_back_to(mark);
+    walk_back_to(mark, [] {});
     if (!wants(x.slot()) || !slots_[inner_slot.index].written) return;
     const Tensor<B, R> dx(slots_[inner_slot.index].gradient, x.shape());
     slots_[inner_slot.index].gradient = {};
@@ -333,6 +336,7 @@ class Context {
   struct SlotState {
     Storage<Memory> gradient;
     const void* leaf = nullptr;
+    size_t since = 0;  ///< of a leaf: nodes from this one on may add to its gradient
     std::uint32_t entry = detail::AddressMap::absent;
     bool written = false;
   };
@@ -396,16 +400,55 @@ class Context {
     if (found != detail::AddressMap::absent) return {found, epoch_};
     const Slot slot = new_slot();
     slots_[slot.index].leaf = key;
+    // One that is met on the way back may be used again by any node that is left.
+    slots_[slot.index].since = walking_ ? 0 : nodes_.size();
     leaf_map_.insert(key, slot.index);
     leaves_.push_back(slot.index);
     return slot;
+  }
+  template <class AfterNode>
+  void walk(const Var<B, 0>& loss, Gradients<B>& gradients, const AfterNode& after_node) {
+    struct Guard {
+      Context& context;
+      ~Guard() {
+        context.walking_ = false;
+        context.clear();
+      }
+    } guard{*this};
+    if (!wants(loss.slot()))
+      throw StateError(
+          "backward: nothing was recorded for this loss; call train() on the context first and use parameters or "
+          "variables in it");
+    // Earlier gradients go back into their slots first, so that every consumer simply adds.
+    for (std::uint32_t leaf : leaves_) {
+      const std::uint32_t at = gradients.map_.find(slots_[leaf].leaf);
+      if (at == detail::AddressMap::absent) continue;
+      slots_[leaf].gradient = std::move(gradients.entries_[at].storage);
+      slots_[leaf].written = true;
+      slots_[leaf].entry = at;
+    }
+    const auto seed = sink(loss);
+    kernel::fill(backend_, seed.data, 1, Scalar(1));
+    walking_ = true;
+    walk_back_to(0, after_node);
+    for (std::uint32_t leaf : leaves_) {
+      SlotState& s = slots_[leaf];
+      if (!s.written) continue;
+      if (s.entry == detail::AddressMap::absent) {
+        s.entry = static_cast<std::uint32_t>(gradients.entries_.size());
+        gradients.map_.insert(s.leaf, s.entry);
+        gradients.entries_.push_back({s.leaf, {}});
+      }
+      gradients.entries_[s.entry].storage = std::move(s.gradient);
+    }
   }
   void pop_node() {
     const Node node = nodes_.back();
     nodes_.pop_back();
     node.end(node.body);
   }
-  void walk_back_to(size_t mark) {
+  template <class AfterNode>
+  void walk_back_to(size_t mark, const AfterNode& after_node) {
     struct Restore {
       B& backend;
       Precision before;
@@ -420,6 +463,7 @@ class Context {
         node.run(node.body, *this, dy);
       }
       pop_node();  // frees what the op had kept, so that memory shrinks on the way back
+      after_node();
     }
   }
 
@@ -427,8 +471,10 @@ class Context {
   Pool<Memory>* pool_;
   Pool<HostMemory>* host_pool_;
   Random random_;
+  Ranks ranks_, alone_;
   long step_ = 0, weights_made_ = 0;
   bool training_ = false, recording_ = false, frozen_ = false, poisoned_ = false, watching_ = false;
+  bool noting_ = false, walking_ = false;
   const void* last_weight_ = nullptr;
   std::optional<const void*> spoiled_;
   std::uint32_t epoch_ = 1;

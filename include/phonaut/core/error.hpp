@@ -41,6 +41,11 @@ struct NumericalError : Error {
   using Error::Error;
 };
 
+/// Ranks that train one model together and disagree, or one of which has failed.
+struct RankError : Error {
+  using Error::Error;
+};
+
 /// Joins its arguments into one string; whatever `operator<<` prints, prints here.
 template <class... Parts>
 std::string concat(const Parts&... parts) {

@@ -86,6 +86,22 @@ class Gradients {
   bool has(const P& p) const {
     return map_.find(p.tensor().data()) != detail::AddressMap::absent;
   }
+  /// Puts another gradient in the place of that of p, or where there is none. Throws ShapeError if it has another shape
+  /// or is a strided slice.
+  template <class P>
+  void set(const P& p, const Tensor<B, P::rank>& gradient) {
+    if (gradient.shape() != p.shape() || !gradient.contiguous())
+      throw ShapeError(concat("gradients: a value of shape ", text(p.shape()),
+                              " takes a packed gradient of its shape, got ", text(gradient.shape())));
+    const void* const key = p.tensor().data();
+    std::uint32_t at = map_.find(key);
+    if (at == detail::AddressMap::absent) {
+      at = static_cast<std::uint32_t>(entries_.size());
+      map_.insert(key, at);
+      entries_.push_back({key, {}});
+    }
+    entries_[at].storage = gradient.storage();
+  }
   void clear() {
     map_.clear();
     entries_.clear();

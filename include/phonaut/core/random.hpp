@@ -52,14 +52,16 @@ struct Draws {
   }
 };
 
-/// Hands out disjoint streams of draws. Two numbers are its whole state, so a checkpoint can hold it.
+/// Hands out disjoint streams of draws. Seed and count are its whole state, so a checkpoint can hold it; `stream` tells
+/// apart those who share a seed, such as ranks that train one model together.
 struct Random {
   std::uint64_t seed = 0;
   std::uint64_t used = 0;  ///< blocks of four handed out so far
+  std::uint64_t stream = 0;
 
   /// The next `n` draws.
   Draws take(long n) {
-    Draws d{mixed(seed, 0), used};
+    Draws d{mixed(seed, stream), used};
     used += (static_cast<std::uint64_t>(n) + 3) / 4;
     return d;
   }

@@ -14,10 +14,14 @@ auto recompute(const Var<B, R>& x, Forward forward) {
   if (!context.recording()) return forward(x);
   const Random before = context.random();
   context.set_recording(false);
+  context.note_weights(true);
   auto y = [&] {
     struct Restore {
       Context<B>& context;
-      ~Restore() { context.set_recording(true); }
+      ~Restore() {
+        context.set_recording(true);
+        context.note_weights(false);
+      }
     } restore{context};
     return forward(x);
   }();
