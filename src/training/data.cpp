@@ -46,6 +46,8 @@ void check_config(const DataLoader::Config& c) {
   if (!(c.cut_seconds >= 0 && c.epochs >= 0 && c.cache_megabytes >= 0 && c.prefetch >= 0))
     throw ConfigError(concat("data: cut_seconds, epochs, cache_megabytes and prefetch must not be negative, got ",
                              c.cut_seconds, ", ", c.epochs, ", ", c.cache_megabytes, " and ", c.prefetch));
+  if (c.ranks < 1 || c.rank < 0 || c.rank >= c.ranks)
+    throw ConfigError(concat("data: there is no rank ", c.rank, " of ", c.ranks));
   if (c.cut_seconds > 0 && c.cut_seconds < c.min_seconds)
     throw ConfigError(
         concat("data: pieces of ", c.cut_seconds, " s would all be shorter than min_seconds, ", c.min_seconds));
@@ -105,26 +107,26 @@ class DataLoader::Impl {
     for (const SkippedUtterance& s : skipped_) failed_[s.utterance] = 1;
   }
 
-  /// The batches of an epoch, as lists of recordings.
+  /// The batches of an epoch, those of all ranks together, as lists of recordings.
   std::vector<std::vector<std::size_t>> plan(long epoch) const {
     std::vector<std::size_t> order = usable_;
     const auto shorter = [&](std::size_t a, std::size_t b) { return samples_[a] < samples_[b]; };
     const Random random{config_.seed, 0};
     if (config_.shuffle) {
       shuffle(order, random.at_step(epoch, order_purpose));
-      const std::size_t window = window_batches * static_cast<std::size_t>(config_.batch_size);
+      const std::size_t window = window_batches * static_cast<std::size_t>(most());
       for (std::size_t first = 0; first < order.size(); first += window)
         std::stable_sort(order.begin() + static_cast<std::ptrdiff_t>(first),
                          order.begin() + static_cast<std::ptrdiff_t>(std::min(order.size(), first + window)), shorter);
     } else {
       std::stable_sort(order.begin(), order.end(), shorter);
     }
-    const double budget = config_.batch_seconds * config_.rate;
+    const double budget = most_seconds() * config_.rate;
     std::vector<std::vector<std::size_t>> batches;
     long longest = 0;
     for (const std::size_t u : order) {
       const long with_this = std::max(longest, samples_[u]);
-      if (batches.empty() || static_cast<long>(batches.back().size()) == config_.batch_size ||
+      if (batches.empty() || static_cast<long>(batches.back().size()) == most() ||
           static_cast<double>(with_this) * static_cast<double>(batches.back().size() + 1) > budget) {
         batches.emplace_back();
         longest = samples_[u];
@@ -154,8 +156,8 @@ class DataLoader::Impl {
       add(concat(std::filesystem::path(utterances_[u].path).filename().string(), ' ', samples_[u]));
     const Config& c = config_;
     add(concat(c.rate, ' ', c.min_seconds, ' ', c.max_seconds, ' ', c.cut_seconds, ' ', c.random_cuts, ' ',
-               c.batch_seconds, ' ', c.batch_size, ' ', c.shuffle, ' ', c.seed));
-    return concat(usable_.size(), " recordings in batches of at most ", c.batch_size, ", mark ", std::hex, hash);
+               most_seconds(), ' ', most(), ' ', c.shuffle, ' ', c.seed));
+    return concat(usable_.size(), " recordings in batches of at most ", most(), ", mark ", std::hex, hash);
   }
 
   std::vector<Utterance> utterances_;
@@ -170,6 +172,16 @@ class DataLoader::Impl {
     std::vector<SkippedUtterance> skipped;
     Position next;
   };
+
+  /// The limits of a batch of all ranks together.
+  long most() const { return config_.batch_size * config_.ranks; }
+  double most_seconds() const { return config_.batch_seconds * config_.ranks; }
+  /// What this rank gets of a batch.
+  std::span<const std::size_t> share_of(const std::vector<std::size_t>& list) const {
+    const auto rank = static_cast<std::size_t>(config_.rank), ranks = static_cast<std::size_t>(config_.ranks);
+    const std::size_t whole = list.size() / ranks, rest = list.size() % ranks;
+    return std::span(list).subspan(rank * whole + std::min(rank, rest), whole + (rank < rest ? 1 : 0));
+  }
 
   bool cut(double seconds) const { return config_.cut_seconds > 0 && seconds > config_.cut_seconds; }
   /// Why a recording of that length is not wanted; empty if it is.
@@ -274,9 +286,15 @@ class DataLoader::Impl {
           continue;
         }
         producing_.batch = at.batch + 1;
-        Batch batch = assemble(plan_[static_cast<std::size_t>(at.batch)], at, item.skipped);
-        if (batch.size() == 0) continue;
-        anything_ = true;
+        const auto& list = plan_[static_cast<std::size_t>(at.batch)];
+        const auto share = share_of(list);
+        Batch batch = assemble(share, at, item.skipped);
+        anything_ = anything_ || batch.size() > 0 || share.empty();
+        if (batch.size() == 0) {
+          if (config_.ranks == 1) continue;
+          // The others have theirs, and wait for this rank.
+          for (const std::size_t u : list) batch.time = std::max(batch.time, samples_[u]);
+        }
         item.batch = std::move(batch);
         item.next = producing_;
         break;
@@ -287,7 +305,7 @@ class DataLoader::Impl {
     return item;
   }
 
-  Batch assemble(const std::vector<std::size_t>& list, Position at, std::vector<SkippedUtterance>& skipped) {
+  Batch assemble(std::span<const std::size_t> list, Position at, std::vector<SkippedUtterance>& skipped) {
     Batch batch;
     batch.rate = config_.rate;
     batch.epoch = at.epoch;

@@ -80,6 +80,9 @@ class DataLoader {
     long epochs = 0;                ///< passes over the data; 0: without end
     double cache_megabytes = 1024;  ///< decoded samples kept in memory; the rest is read again in every epoch
     int prefetch = 4;               ///< batches prepared ahead by a thread of its own; 0: prepared when asked for
+    /// Data parallel training: batches `ranks` times as large as the settings above say, of which this loader gives the
+    /// share of rank `rank`. The shares behind each other are the batches of one rank with `ranks` times the settings.
+    int rank = 0, ranks = 1;
   };
 
   /// Recordings that point nowhere, or are too short or too long by what the manifest tells, are skipped right away;
@@ -92,8 +95,10 @@ class DataLoader {
   DataLoader(DataLoader&&) noexcept;
   DataLoader& operator=(DataLoader&&) noexcept;
 
-  /// The next batch; nothing after the last epoch. Throws ConfigError when a whole epoch has no recording that can be
-  /// read, and what a source throws that is not an Error (out of memory).
+  /// The next batch; nothing after the last epoch. All ranks get a share of every batch: one that does not divide gives
+  /// the first ranks one recording more, and a share can be empty (size 0, `time` that of the batch). Throws
+  /// ConfigError when a whole epoch has no recording that can be read, and what a source throws that is not an Error
+  /// (out of memory).
   std::optional<Batch> next();
 
   const std::vector<Utterance>& utterances() const;

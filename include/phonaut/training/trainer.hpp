@@ -1,8 +1,12 @@
 #pragma once
 // What happens between a loss and the next one: gradients, their norm, the optimiser, the average, the count of steps.
+#include <algorithm>
 #include <cmath>
 #include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -11,6 +15,7 @@
 #include "phonaut/training/adamw.hpp"
 #include "phonaut/training/clip.hpp"
 #include "phonaut/training/ema.hpp"
+#include "phonaut/training/gradient_reducer.hpp"
 #include "phonaut/training/schedule.hpp"
 
 namespace phonaut {
@@ -36,17 +41,25 @@ struct TrainStep {
 /// counted; give a function that computes the loss, and it is told in which layer the numbers were lost first.
 /// `checkpoint` covers the optimiser, the context's step and random numbers, and the counts: with the model
 /// and the data loader, that is all that a run needs to go on bit for bit.
+///
+/// Where the context has joined other ranks, all start with the weights of the first, and gradients are summed over
+/// ranks (training/gradient_reducer.hpp): each rank gives its part of the gradient of one loss, as `mean_over_ranks`
+/// and all that reduces over ranks does. `step` is then a collective; an exception that leaves it is told to the
+/// others. All ranks end a step with the same bits in weights, optimiser and checkpoint, so the first alone need write
+/// it.
 template <class B, class Optimiser = AdamW<B>>
 class Trainer {
  public:
   struct Config {
     Schedule rate = ConstantSchedule{1e-3};
-    double clip = 1;          ///< greatest norm of all gradients together; infinity: never clipped
-    long accumulate = 1;      ///< losses per update
-    long give_up_after = 20;  ///< so many dropped losses or updates in a row end the training
+    double clip = 1;              ///< greatest norm of all gradients together; infinity: never clipped
+    long accumulate = 1;          ///< losses per update
+    long give_up_after = 20;      ///< so many dropped losses or updates in a row end the training
+    double bucket_megabytes = 4;  ///< with other ranks: gradients that are added up at once
   };
 
-  /// Puts the context into training mode. Throws ConfigError for options out of range.
+  /// Puts the context into training mode. Throws ConfigError for options out of range, RankError if the models of the
+  /// ranks differ.
   template <class Model>
   Trainer(Context<B>& ctx, const Model& model, Optimiser optimiser, Config config)
       : ctx_(&ctx), optimiser_(std::move(optimiser)), config_(std::move(config)), clip_(model, {.most = config_.clip}) {
@@ -54,6 +67,10 @@ class Trainer {
       throw ConfigError(concat("trainer: accumulate and give_up_after must be at least 1, got ", config_.accumulate,
                                " and ", config_.give_up_after));
     ctx.train();
+    if (ctx.ranks().alone()) return;
+    ctx.random().stream = static_cast<std::uint64_t>(ctx.ranks().rank());
+    reducer_ = std::make_unique<GradientReducer<B>>(
+        ctx, model, typename GradientReducer<B>::Config{.bucket_megabytes = config_.bucket_megabytes});
   }
 
   /// Lets an averaged copy of the model follow each update.
@@ -62,7 +79,8 @@ class Trainer {
   /// Takes a loss: walks back, and updates the parameters if it is the last one of its update. Throws NumericalError
   /// when too many in a row were not finite.
   TrainStep step(const Var<B, 0>& loss) {
-    if (const double value = static_cast<double>(item(loss)); !std::isfinite(value)) {
+    const Told told(ctx_->ranks());
+    if (const double value = static_cast<double>(item(loss)); !finite_everywhere(value)) {
       ctx_->clear();
       return drop_loss(value, {});
     }
@@ -71,12 +89,13 @@ class Trainer {
   /// Computes a loss and takes it. One that is not finite is computed a second time, with the same draws, to see where.
   template <std::invocable Loss>
   TrainStep step(const Loss& compute) {
+    const Told told(ctx_->ranks());
     const Random draws = ctx_->random();
     double value = 0;
     {
       const Var<B, 0> loss = compute();
       value = static_cast<double>(item(loss));
-      if (std::isfinite(value)) return step_finite(loss);
+      if (finite_everywhere(value)) return step_finite(loss);
     }
     ctx_->clear();
     std::string where = spoiled_weight();
@@ -90,6 +109,8 @@ class Trainer {
   /// Whether no loss waits to be joined by others; only then can a checkpoint be written.
   bool between_updates() const { return pending_ == 0; }
   const Optimiser& optimiser() const { return optimiser_; }
+  /// What adds gradients up over ranks; null where alone.
+  const GradientReducer<B>* reducer() const { return reducer_.get(); }
 
   template <class Archive>
   static void checkpoint(auto& self, Archive& archive) {
@@ -110,11 +131,17 @@ class Trainer {
  private:
   TrainStep step_finite(const Var<B, 0>& loss) {
     TrainStep done{.step = ctx_->step()};
-    ctx_->backward(loss, gradients_);
+    if (reducer_ && pending_ + 1 == config_.accumulate) reducer_->backward(loss, gradients_);
+    else ctx_->backward(loss, gradients_);
     loss_sum_ += static_cast<double>(item(loss));
     done.loss = loss_sum_ / static_cast<double>(++pending_);
     if (pending_ < config_.accumulate) return done;
 
+    // Ranks draw as often as their shares are large. From here on all count as the one that drew most, so that what the
+    // first writes down holds for all.
+    if (reducer_)
+      for (const std::uint64_t used : ctx_->ranks().all_gather(ctx_->random().used))
+        ctx_->random().used = std::max(ctx_->random().used, used);
     const double share = 1.0 / static_cast<double>(pending_);
     const Clipping found = clip_.measure(ctx_->backend(), gradients_, share);
     done.norm = found.norm;
@@ -134,7 +161,32 @@ class Trainer {
     return done.updated ? done : drop(done, concat("norm of the gradients ", found.norm, spoiled));
   }
 
+  /// Tells the other ranks of an exception.
+  class Told {
+   public:
+    explicit Told(const Ranks& ranks) : ranks_(ranks), before_(std::uncaught_exceptions()) {}
+    Told(const Told&) = delete;
+    Told& operator=(const Told&) = delete;
+    ~Told() {
+      if (std::uncaught_exceptions() > before_) ranks_.abandon("has left a step of training with an exception");
+    }
+
+   private:
+    const Ranks& ranks_;
+    int before_;
+  };
+  /// Whether the losses of all ranks are finite; all come to the same answer.
+  bool finite_everywhere(double loss) const {
+    bool all = std::isfinite(loss);
+    if (!reducer_) return all;
+    for (const char finite : ctx_->ranks().all_gather(static_cast<char>(std::isfinite(loss)))) all = all && finite != 0;
+    return all;
+  }
+
   TrainStep drop_loss(double value, const std::string& where) {
+    if (std::isfinite(value))
+      return drop({.step = ctx_->step(), .loss = value},
+                  concat("loss ", value, " here, but not finite on another rank"));
     return drop({.step = ctx_->step(), .loss = value}, concat("loss ", value, where.empty() ? "" : ", ", where));
   }
   TrainStep drop(TrainStep done, const std::string& what) {
@@ -191,6 +243,7 @@ class Trainer {
   GradientClip<B> clip_;
   std::optional<Ema<B>> average_;
   Gradients<B> gradients_;
+  std::unique_ptr<GradientReducer<B>> reducer_;
   double loss_sum_ = 0;
   long pending_ = 0, dropped_ = 0, dropped_in_row_ = 0, saved_step_ = 0;
 };
