@@ -120,39 +120,6 @@ TEST_CASE("SIGReg is the same on one thread and on two", "[losses][threads]") {
   CHECK(results[0] == results[1]);
 }
 
-TEST_CASE("two ranks that add up their sums get the loss and the gradient of the whole batch", "[losses]") {
-  Context<Reference64> ctx;
-  ctx.train();
-  const Shape<2> shape{50, 6};
-  const auto values = normal(shape, 9).data;
-  const auto slices = random_slices(ctx, 6, 20);
-  const auto whole = ctx.variable(input(ctx, shape, values).tensor());
-  const auto want = sigreg(whole, slices);
-  const double want_loss = item(want);
-  const auto want_dx = to_vector(ctx.backward(want)[whole]);
-  // Unequal shares: 20 and 30 samples.
-  const std::vector<std::vector<double>> shares{{values.begin(), values.begin() + 120},
-                                                {values.begin() + 120, values.end()}};
-  std::vector<std::vector<double>> said(2);
-  SigregOptions options;
-  std::vector<double> dx;
-  for (const bool second_run : {false, true})
-    for (size_t r = 0; r < 2; ++r) {
-      const auto x = ctx.variable(input(ctx, Shape<2>{static_cast<long>(shares[r].size()) / 6, 6}, shares[r]).tensor());
-      size_t at = 0;
-      options.all_reduce = [&](double* sums, long n) {
-        for (long i = 0; i < n; ++i)
-          if (second_run) sums[i] = said[0][at] + said[1][at], ++at;
-          else said[r].push_back(sums[i]);
-      };
-      const auto loss = sigreg(x, slices, options);
-      if (second_run) CHECK(item(loss) == Approx(want_loss).epsilon(1e-12));
-      const auto part = to_vector(ctx.backward(loss)[x]);
-      if (second_run) dx.insert(dx.end(), part.begin(), part.end());
-    }
-  for (size_t i = 0; i < dx.size(); ++i) CHECK(dx[i] == Approx(want_dx[i]).margin(1e-12));
-}
-
 TEST_CASE("SIGReg refuses what does not fit", "[losses]") {
   Context<Cpu> ctx;
   const auto x = gaussian(ctx, {4, 3}, 1);

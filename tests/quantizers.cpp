@@ -1,6 +1,9 @@
 // Laws of the quantizers, and the published bugs of their kind as tests.
+#include <map>
+#include <numeric>
 #include <set>
 
+#include "phonaut/parallel/threads.hpp"
 #include "phonaut/quantizers/fsq.hpp"
 #include "phonaut/quantizers/rvq.hpp"
 #include "phonaut/quantizers/sign_codes.hpp"
@@ -217,37 +220,35 @@ TEST_CASE("level dropout gives deeper levels no code and no say", "[quantizers]"
   CHECK_THROWS_AS(rvq(x, {1, 2}), ShapeError);
 }
 
-TEST_CASE("ranks that add up their statistics keep the codebook of the whole batch", "[quantizers]") {
-  const auto run = [](const std::vector<long>& sizes, bool reduce) {
-    std::vector<std::vector<double>> said(2);
-    std::map<std::string, std::vector<double>> result;
-    for (const bool second : {false, true}) {
-      if (second && !reduce) break;
-      for (size_t r = 0; r < sizes.size(); ++r) {
-        Context<Reference64> ctx;
-        CodebookOptions options = small_book();
-        if (reduce)
-          options.all_reduce = [&said, r, second](double* values, long n) {
-            if (!second) said[r].assign(values, values + n);
-            else
-              for (long i = 0; i < n; ++i)
-                values[i] = said[0][static_cast<size_t>(i)] + said[1][static_cast<size_t>(i)];
-          };
-        const VectorQuantizer<Reference64> vq(ctx, {.dims = 4, .codebook = options});
-        ctx.train();
-        const auto all = normal(Shape<3>{1, 30, 4}, 11).data;
-        const long first = r == 0 ? 0 : sizes[0];
-        const std::vector<double> own(all.begin() + first * 4, all.begin() + (first + sizes[r]) * 4);
-        vq(Sequence<Reference64>{input(ctx, Shape<3>{1, sizes[r], 4}, own), {}, 0});
-        ctx.clear();
-        result = state_of(ctx, vq);
-      }
+TEST_CASE("ranks keep the codebook of the whole batch", "[quantizers][threads]") {
+  // k-means at the start, dead entries that take over points of any rank, and a rank that has no point at all.
+  const auto run = [](const Ranks& ranks, const std::vector<long>& sizes) {
+    Context<Reference64> ctx;
+    CodebookOptions options = small_book();
+    options.rule.revival = EmaRule::Revival::after;
+    options.rule.threshold = 0.5;
+    options.kmeans_iterations = 2;
+    const VectorQuantizer<Reference64> vq(ctx, {.dims = 4, .codebook = options});
+    ctx.join(ranks);
+    ctx.train();
+    const auto all = normal(Shape<3>{1, 60, 4}, 11).data;
+    const auto rank = static_cast<size_t>(ranks.rank());
+    const long own = sizes[rank], first = std::accumulate(sizes.begin(), sizes.begin() + ranks.rank(), 0L);
+    for (const long step : {0L, 1L}) {
+      ctx.set_step(step);
+      const auto begin = all.begin() + (30 * step + first) * 4;
+      vq(Sequence<Reference64>{input(ctx, Shape<3>{1, own, 4}, std::vector<double>(begin, begin + own * 4)), {}, 0});
+      ctx.clear();
     }
-    return result;
+    return state_of(ctx, vq);
   };
-  const auto whole = run({30}, false), ranks = run({12, 18}, true);
+  const auto whole = run({}, {30});
+  std::vector<std::map<std::string, std::vector<double>>> each(3);
+  run_on_threads(3, [&](const Ranks& ranks) { each[static_cast<size_t>(ranks.rank())] = run(ranks, {12, 0, 18}); });
+  CHECK(each[0] == each[1]);
+  CHECK(each[0] == each[2]);
   for (const auto& [name, values] : whole)
-    for (size_t i = 0; i < values.size(); ++i) CHECK(ranks.at(name)[i] == Approx(values[i]).margin(1e-13));
+    for (size_t i = 0; i < values.size(); ++i) CHECK(each[0].at(name)[i] == Approx(values[i]).margin(1e-13));
 }
 
 TEST_CASE("the nearest code is the first of equals, on every instruction set and number of threads",

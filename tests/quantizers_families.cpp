@@ -1,6 +1,8 @@
 // Laws of the quantizers that are built from others or from none.
+#include <map>
 #include <set>
 
+#include "phonaut/parallel/threads.hpp"
 #include "phonaut/testing/visit_check.hpp"
 #include "quantizers_small.hpp"
 
@@ -98,36 +100,29 @@ TEST_CASE("padded frames never touch the statistics of a codebook", "[quantizers
   check([](auto& ctx) { return split(ctx); }, 5);
 }
 
-TEST_CASE("ranks that add up their statistics keep all codebooks of the whole batch", "[quantizers]") {
-  // The second pass of each rank adds what both said in the first, call by call.
+TEST_CASE("ranks keep all codebooks of the whole batch", "[quantizers][threads]") {
   const auto check = [](const auto& make, long channels) {
-    using Said = std::vector<std::vector<double>>;
-    const auto run = [&](long first, long count, const std::function<void(double*, long)>& reduce) {
+    const auto run = [&](const Ranks& ranks, long first, long count) {
       Context<Reference64> ctx;
-      const auto quantizer = make(ctx, CodebookOptions{.entries = 9, .all_reduce = reduce});
+      const auto quantizer = make(ctx, CodebookOptions{.entries = 9});
+      ctx.join(ranks);
       ctx.train();
       const auto all = normal(Shape<3>{1, 30, channels}, 11).data;
       const std::vector<double> own(all.begin() + first * channels, all.begin() + (first + count) * channels);
-      quantizer(Sequence<Reference64>{input(ctx, Shape<3>{1, count, channels}, own), {}, 0});
+      const auto y = quantizer(Sequence<Reference64>{input(ctx, Shape<3>{1, count, channels}, own), {}, 0});
+      auto state = state_of(ctx, quantizer);
+      state["loss"] = {item(y.loss)};
       ctx.clear();
-      return state_of(ctx, quantizer);
+      return state;
     };
-    Said said[2];
-    for (const long rank : {0L, 1L})
-      run(rank * 12, rank == 0 ? 12 : 18, [&](double* values, long n) { said[rank].emplace_back(values, values + n); });
-    const auto whole = run(0, 30, {});
-    for (const long rank : {0L, 1L}) {
-      size_t call = 0;
-      // Deeper levels see the same residuals in both passes: entries change after they were used.
-      const auto ranks = run(rank * 12, rank == 0 ? 12 : 18, [&](double* values, long n) {
-        for (long i = 0; i < n; ++i)
-          values[i] = said[0][call][static_cast<size_t>(i)] + said[1][call][static_cast<size_t>(i)];
-        ++call;
-      });
-      CHECK(call > 1);
-      for (const auto& [name, values] : whole)
-        for (size_t i = 0; i < values.size(); ++i) CHECK(ranks.at(name)[i] == Approx(values[i]).margin(1e-13));
-    }
+    const auto whole = run({}, 0, 30);
+    std::vector<std::map<std::string, std::vector<double>>> each(2);
+    run_on_threads(2, [&](const Ranks& ranks) {
+      each[static_cast<size_t>(ranks.rank())] = run(ranks, ranks.rank() * 12, ranks.first() ? 12 : 18);
+    });
+    CHECK(each[0] == each[1]);
+    for (const auto& [name, values] : whole)
+      for (size_t i = 0; i < values.size(); ++i) CHECK(each[0].at(name)[i] == Approx(values[i]).margin(1e-13));
   };
   check([](auto& ctx, const CodebookOptions& book) { return grouped(ctx, book); }, 4);
   check([](auto& ctx, const CodebookOptions& book) { return masked(ctx, book); }, 5);

@@ -1,5 +1,7 @@
 // Handlers of losses that shape a distribution: SIGReg and its cousins, the KL divergence.
 #include <cmath>
+#include <functional>
+#include <memory>
 
 #include "golden.hpp"
 #include "phonaut/losses/kl.hpp"
@@ -81,6 +83,27 @@ const Register sigreg_op("loss.sigreg", [](auto& g) {
   }
 });
 
+/// Stands for the other ranks: what a rank wants to add up is given to a function.
+class Played final : public Communicator {
+ public:
+  using Sum = std::function<void(double* values, long n)>;
+  Played(int rank, int size, Sum sum) : rank_(rank), size_(size), sum_(std::move(sum)) {}
+  int rank() const noexcept override { return rank_; }
+  int size() const noexcept override { return size_; }
+  void all_reduce(double* values, long n) override { sum_(values, n); }
+  void all_reduce(float*, long) override { refuse(); }
+  void broadcast(void*, std::size_t, int) override { refuse(); }
+  void all_gather(const void*, std::size_t, void*) override { refuse(); }
+  void barrier() override { refuse(); }
+  std::shared_ptr<Communicator> duplicate() override { refuse(); }
+  void abandon(const std::string&) noexcept override {}
+
+ private:
+  [[noreturn]] static void refuse() { throw Unsupported("ranks that do more than add up doubles"); }
+  int rank_, size_;
+  Sum sum_;
+};
+
 // Every rank runs for itself. What they tell each other is played back: a first run of each notes its sums, the second
 // adds those of the others.
 const Register sigreg_ranks_op("loss.sigreg_ranks", [](auto& g) {
@@ -89,11 +112,16 @@ const Register sigreg_ranks_op("loss.sigreg_ranks", [](auto& g) {
   const long world = g.config.integer("world");
   const auto slices = unit_slices(ctx, directions(g));
   SigregOptions options = sigreg_options(g.config, slices.extent(1));
+  const bool was_training = ctx.training();
+  const auto join = [&](long rank, const Played::Sum& sum) {
+    ctx.join(Ranks(std::make_shared<Played>(static_cast<int>(rank), static_cast<int>(world), sum)));
+    ctx.set_training(true);
+  };
   std::vector<Var<B, 2>> x;
   std::vector<std::vector<std::vector<double>>> said(static_cast<size_t>(world));  // by rank, by call
   for (long r = 0; r < world; ++r) {
     x.push_back(g.input("x" + std::to_string(r), rank<2>));
-    options.all_reduce = [&](double* values, long n) { said[static_cast<size_t>(r)].emplace_back(values, values + n); };
+    join(r, [&](double* values, long n) { said[static_cast<size_t>(r)].emplace_back(values, values + n); });
     Trace<B> trace(1, slices.extent(1), options.test.knots);
     sigreg(ctx.detach(x.back()), slices, options, trace.handle());
     g.output("local_cos" + std::to_string(r), trace.by_slice(trace.cosine));
@@ -101,13 +129,13 @@ const Register sigreg_ranks_op("loss.sigreg_ranks", [](auto& g) {
   }
   for (long r = 0; r < world; ++r) {
     size_t call = 0;
-    options.all_reduce = [&](double* values, long n) {
+    join(r, [&](double* values, long n) {
       for (long i = 0; i < n; ++i) {
         values[i] = 0;
         for (const auto& rank : said) values[i] += rank[call][static_cast<size_t>(i)];
       }
       ++call;
-    };
+    });
     Trace<B> trace(1, slices.extent(1), options.test.knots);
     const auto loss = sigreg(x[static_cast<size_t>(r)], slices, options, trace.handle());
     g.output("ecf_cos", trace.by_slice(trace.cosine));
@@ -126,6 +154,8 @@ const Register sigreg_ranks_op("loss.sigreg_ranks", [](auto& g) {
       report.compare("grad.x" + std::to_string(r) + "_autograd_per_rank", {values.begin(), values.end()});
     });
   }
+  ctx.join({});
+  ctx.set_training(was_training);
 });
 
 const Register kl_op("loss.kl_gauss", [](auto& g) {

@@ -61,6 +61,7 @@ class LossBalancer {
     if (losses.size() != parts_.size())
       throw ShapeError(concat("loss balancer: there are ", parts_.size(), " parts, but ", losses.size(), " losses"));
     auto& ctx = output.context();
+    inner_.join(ctx.batch_ranks());  // what the losses reduce, and the norms, are those of the whole batch
     inner_.train();
     double weights = 0, value = 0;
     for (const Part& part : parts_) weights += part.weight;
@@ -78,7 +79,7 @@ class LossBalancer {
       if (gradients.has(leaf)) g = values_of(inner_, gradients[leaf]);
       double square = 0;
       for (const S v : g) square += static_cast<double>(v) * static_cast<double>(v);
-      norms_now_.push_back(std::sqrt(square));
+      norms_now_.push_back(std::sqrt(ctx.batch_ranks().all_reduce(square)));
       double& sum = norms_.tensor().data()[i];
       sum = config_.keep * sum + norms_now_.back();
       const double scale = config_.total * parts_[i].weight / weights / (config_.epsilon + sum / steps);

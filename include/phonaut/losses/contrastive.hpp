@@ -4,6 +4,7 @@
 
 #include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/cross_entropy.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/ops/diagonal.hpp"
 #include "phonaut/ops/formula/clamped_exp.hpp"
 #include "phonaut/ops/gathered_products.hpp"
@@ -134,6 +135,7 @@ template <class B>
 Var<B, 0> ntxent_loss(const Var<B, 2>& x, const Var<B, 2>& y, double temperature = 0.5) {
   check_same_shape("ntxent_loss", "x", x.shape(), "y", y.shape());
   auto& ctx = x.context();
+  detail::check_alone("ntxent_loss", ctx);
   const long n = x.extent(0);
   const FullPrecision full(ctx);
   const Var<B, 2> z = unit_rows(concatenate(std::vector{x, y}, 0), 1e-12);
@@ -148,6 +150,7 @@ template <class B>
 Var<B, 0> clip_loss(const Var<B, 2>& x, const Var<B, 2>& y, Weight<B, 0> log_scale, double most = 100) {
   check_same_shape("clip_loss", "x", x.shape(), "y", y.shape());
   auto& ctx = x.context();
+  detail::check_alone("clip_loss", ctx);
   const FullPrecision full(ctx);
   const auto scale = map(ctx.lift(log_scale), formula::ClampedExp{static_cast<float>(most)});
   const Var<B, 2> logits = scale_by(scale, linear(unit_rows(x, 1e-12), unit_rows(y, 1e-12)));

@@ -1,5 +1,6 @@
 #pragma once
 // An upper bound of the information that two representations share, to be minimised: speaker against content, say.
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/ops/activations.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/broadcast.hpp"
@@ -42,6 +43,7 @@ template <class B>
 Var<B, 0> club_bound(const GaussianGuess<B>& guess, const Var<B, 2>& y) {
   using S = typename B::Scalar;
   detail::check_guess("club_bound", guess, y);
+  detail::check_alone("club_bound", y.context());
   const double rows = static_cast<double>(std::max(1L, y.extent(0)));
   const auto column_mean = [&](const Var<B, 2>& x) { return S(1 / rows) * sum_last(permute(x, {1, 0})); };
   // mean_j (y_j - μ)² - (y - μ)² = (mean y² - y²) - 2 μ (mean y - y), and the first part is taken as differences too,

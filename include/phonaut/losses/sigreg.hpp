@@ -3,9 +3,10 @@
 // distribution of each projection is held against N(0, 1) by the Epps-Pulley statistic.
 // R. Balestriero and Y. LeCun, "LeJEPA: Provable and Scalable Self-Supervised Learning Without the Heuristics", 2025.
 #include <algorithm>
-#include <functional>
+#include <cmath>
 
 #include "phonaut/core/full_precision.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/losses/reduction.hpp"
 #include "phonaut/losses/slices.hpp"
 #include "phonaut/ops/arithmetic.hpp"
@@ -20,11 +21,8 @@ struct SigregOptions {
   EppsPulley test = {};  ///< knots and range of the statistic
   /// Mean over slices and leading axes, or the sum over both.
   Reduction reduction = Reduction::mean;
-  /// Data parallel training: adds `n` numbers up over all ranks, in place. The ranks then share one sample and get the
-  /// same loss. Called in the forward pass, equally often on every rank.
-  std::function<void(double* values, long n)> all_reduce = {};
-  /// Each rank gets its true share of the gradient, for optimisers that *sum* gradients over ranks; where they are
-  /// averaged instead, set this to the number of ranks.
+  /// Ranks that train together share one sample and get the same loss, and each its part of the gradient, for
+  /// optimisers that *sum* gradients over ranks; where they are averaged instead, set this to the number of ranks.
   double gradient_scale = 1;
 };
 
@@ -47,23 +45,6 @@ struct SigregTrace {
   }
 };
 
-template <class B>
-void reduce_over_ranks(Context<B>& ctx, const SigregOptions& options, kernel::Wide<typename B::Scalar>* sums, long n) {
-  if constexpr (std::is_same_v<kernel::Wide<typename B::Scalar>, double>) {
-    if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
-      options.all_reduce(sums, n);
-    } else {
-      std::vector<double> host(static_cast<size_t>(n));
-      kernel::download(ctx.backend(), host.data(), sums, host.size() * sizeof(double));
-      options.all_reduce(host.data(), n);
-      kernel::upload(ctx.backend(), sums, host.data(), host.size() * sizeof(double));
-    }
-  } else {
-    (void)ctx, (void)options, (void)sums, (void)n;
-    throw ConfigError("sigreg: reduction over ranks needs a backend of floats or doubles");
-  }
-}
-
 /// Slices per block: projections of a block (samples x slices floats) should stay in a cache between their uses.
 inline long sigreg_block(long samples, long slices) {
   const long fitting = (1L << 18) / std::max(1L, samples) / 16 * 16;
@@ -80,7 +61,8 @@ inline long sigreg_block(long samples, long slices) {
 ///
 /// Under x ~ N(0, I) its expectation is 1.0525 for every N; full collapse to 0 gives 0.4020 N. Projections exist for a
 /// block of slices at a time, and the gradient is made in the forward pass, while they are at hand: beside x it keeps
-/// only dx. No samples: 0.
+/// only dx. No samples: 0. With ranks that train together the sample is that of all of them, of which N is the size and
+/// this rank has a share, perhaps none; leading axes must be the same.
 /// Throws ShapeError if the slices do not fit, ConfigError for unusable knots.
 template <class B, size_t R>
 Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregOptions& options = {},
@@ -95,22 +77,18 @@ Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregO
   const FullPrecision full(ctx);
   const auto rows = as_rows(x.in());
   const long samples = x.extent(R - 2), dims = x.extent(R - 1), all = slices.extent(1), knots = options.test.knots;
-  const long views = samples > 0 ? rows.shape[0] / samples : 0;
+  long views = 1;
+  for (size_t axis = 0; axis < R - 2; ++axis) views *= x.extent(axis);
   const bool with_gradient = ctx.wants_gradient(x);
   const double parts =
       options.reduction == Reduction::mean ? 1.0 / static_cast<double>(std::max(1L, views * all)) : 1.0;
 
-  double total = static_cast<double>(samples);
-  if (options.all_reduce) {
-    Tensor<B, 1, W> count = ctx.template empty_of<W, 1>({1});
-    detail::fill_from_host(ctx, count, [&](W* to) { *to = W(total); });
-    detail::reduce_over_ranks(ctx, options, count.data(), 1);
-    W reduced{};
-    kernel::download(ctx.backend(), &reduced, count.data(), sizeof reduced);
-    total = static_cast<double>(reduced);
-  }
+  const double total = ctx.batch_ranks().all_reduce(static_cast<double>(samples));
+  if (total == 0) views = 0;
 
-  const long width = detail::sigreg_block(samples, all);
+  // As wide on every rank, whatever its share.
+  const auto mean_samples = static_cast<long>(std::ceil(total / static_cast<double>(ctx.batch_ranks().size())));
+  const long width = detail::sigreg_block(mean_samples, all);
   Tensor<B, R> dx;
   if (with_gradient) dx = all > 0 ? ctx.empty(x.shape()) : ctx.zeros(x.shape());
   auto statistic = ctx.empty(Shape<2>{views, all});
@@ -130,7 +108,7 @@ Var<B, 0> sigreg(const Var<B, R>& any, const Tensor<B, 2>& slices, const SigregO
       auto sums = ctx.template empty_of<W, 2>({2 * knots, count});
       View<W, 2> cosine(sums.data(), {knots, count}), sine(sums.data() + knots * count, {knots, count});
       kernel::characteristic_sums(ctx.backend(), knots, options.test.step(), projections.in(), cosine, sine);
-      if (options.all_reduce) detail::reduce_over_ranks(ctx, options, sums.data(), sums.size());
+      detail::all_reduce(ctx, sums.data(), sums.size());
       if constexpr (std::is_same_v<typename B::Memory, HostMemory>) trace.keep(view, begin, total, cosine, sine);
       kernel::epps_pulley(ctx.backend(), options.test, total, 2 * parts * options.gradient_scale, cosine, sine,
                           &statistic.out().row(view)[begin]);

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "phonaut/core/full_precision.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/losses/slices.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/gemm.hpp"
@@ -66,6 +67,7 @@ Var<B, 0> sliced_wasserstein(const Var<B, 2>& any, const Tensor<B, 2>& slices) {
   check_channels("sliced_wasserstein", any.shape(), slices.extent(0), concat("slices ", text(slices.shape())));
   const Var<B, 2> x = rowwise(any);
   auto& ctx = x.context();
+  detail::check_alone("sliced_wasserstein", ctx);
   const FullPrecision full(ctx);
   const long samples = x.extent(0), dims = x.extent(1), count = slices.extent(1);
   const double parts = samples * count > 0 ? 1.0 / static_cast<double>(samples * count) : 0;

@@ -5,6 +5,7 @@
 
 #include "phonaut/core/full_precision.hpp"
 #include "phonaut/losses/cross_entropy.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/at_labels.hpp"
 #include "phonaut/ops/embedding.hpp"
@@ -52,6 +53,7 @@ Var<B, 0> ge2e_loss(const Var<B, 3>& embeddings, Weight<B, 0> scale) {
     throw ShapeError(concat("ge2e_loss: embeddings ", text(embeddings.shape()),
                             " must be of at least 2 speakers with 2 utterances each"));
   auto& ctx = embeddings.context();
+  detail::check_alone("ge2e_loss", ctx);
   const FullPrecision full(ctx);
   const Var<B, 3> unit = unit_rows(embeddings);
   const Var<B, 2> rows = reshape(unit, Shape<2>{speakers * each, width});

@@ -3,6 +3,7 @@
 // Y. Zhao et al., "Image and Video Tokenization with Binary Spherical Quantization", 2024.
 #include <cmath>
 
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/losses/regression.hpp"
 #include "phonaut/ops/centre_columns.hpp"
 #include "phonaut/ops/formula/activation.hpp"
@@ -21,13 +22,16 @@ struct BitEntropies {
   Var<B, 0> mean;         ///< Σ_k H(mean over rows of p_k): how evenly codes are used
 };
 /// Entropies from the logits (rows, bits) of each bit. A sum over bits stands for one over all 2^bits codes: exactly so
-/// for a row, whose code probabilities are products, and as an upper bound for their mean.
+/// for a row, whose code probabilities are products, and as an upper bound for their mean. Rows are those of all ranks
+/// that train together.
 template <class B>
 BitEntropies<B> bit_entropies(const Var<B, 2>& logits) {
   BitEntropies<B> e;
   e.probability = map(logits, formula::Sigmoid{});
-  e.sample = typename B::Scalar(detail::inverse(logits.extent(0))) * sum(map(logits, formula::LogitEntropy{}));
-  e.mean = sum(map(column_mean(e.probability), formula::BitEntropy{}));
+  const auto rows = static_cast<double>(logits.extent(0));
+  e.sample = mean_over_ranks(
+      typename B::Scalar(detail::inverse(logits.extent(0))) * sum(map(logits, formula::LogitEntropy{})), rows);
+  e.mean = sum(map(mean_over_ranks(column_mean(e.probability), rows), formula::BitEntropy{}));
   return e;
 }
 
@@ -59,7 +63,7 @@ struct BinarySphericalQuantizer {
     out.quantized = frames.back(value);
     out.codes = frames.codes_of(index, 1);
     const BitEntropies<B> e = entropies(u);
-    out.commitment = mse_loss(u, ctx.constant(value.tensor()));
+    out.commitment = mean_over_ranks(mse_loss(u, ctx.constant(value.tensor())), static_cast<double>(u.extent(0)));
     out.loss = S(config.entropy_weight) * (e.sample - S(config.diversity_gamma) * e.mean);
     if (config.commitment_weight != 0) out.loss = out.loss + S(config.commitment_weight) * out.commitment;
     return out;

@@ -1,10 +1,10 @@
 #pragma once
 // A codebook that follows running averages of the points assigned to its entries, and its revival of dead entries.
 // A. van den Oord et al., "Neural Discrete Representation Learning", 2017 (appendix A.1).
-#include <functional>
 #include <vector>
 
 #include "phonaut/core/param.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/ops/nearest_code.hpp"
 #include "phonaut/quantizers/codes.hpp"
 #include "phonaut/quantizers/kmeans.hpp"
@@ -129,7 +129,7 @@ struct Codebook {
   /// refilled. Sums are entries times their counts, so that the first update does not shrink them. Does nothing
   /// without points.
   void initialise(Context<B>& ctx, const Tensor<B, 2>& points, long iterations, std::uint64_t purpose) const {
-    if (points.extent(0) == 0) return;
+    if (detail::rows_of_ranks(ctx, points.extent(0)).all == 0) return;
     const auto clusters = kmeans(ctx, points, entries(), {.iterations = iterations, .purpose = purpose});
     kernel::pack(ctx.backend(), clusters.means.in(), embedding.tensor().data());
     kernel::pack(ctx.backend(), clusters.counts.in(), cluster_size.tensor().data());
@@ -140,22 +140,17 @@ struct Codebook {
   }
 
   /// One step of the running averages, after `points` (rows, D) were assigned `code` with the entries from before.
-  /// `replacement` (K, D) are the points that dead entries take over. `all_reduce` adds numbers up over ranks, before
+  /// `replacement` (K, D) are the points that dead entries take over. In training, sums are added up over ranks before
   /// they are averaged, so that all ranks keep the same codebook. Returns which entries were revived (K), or nothing
   /// where the rule did not look.
   Tensor<B, 1, std::uint8_t> update(Context<B>& ctx, const Tensor<B, 2>& points, const Tensor<B, 1, std::int32_t>& code,
-                                    const EmaRule& rule, const Tensor<B, 2>& replacement,
-                                    const std::function<void(double*, long)>& all_reduce = {}) const {
+                                    const EmaRule& rule, const Tensor<B, 2>& replacement) const {
     using W = kernel::Wide<S>;
     const auto sums = ctx.template empty_of<W, 1>({entries() * (dims() + 1)});
     const View<W, 1> counts(sums.data(), {entries()});
     const View<W, 2> totals(sums.data() + entries(), {entries(), dims()});
     kernel::code_sums(ctx.backend(), points.in(), static_cast<const std::int32_t*>(code.data()), counts, totals);
-    if (all_reduce) {
-      if constexpr (std::is_same_v<W, double> && std::is_same_v<typename B::Memory, HostMemory>)
-        all_reduce(sums.data(), sums.size());
-      else throw ConfigError("codebook: reduction over ranks needs a host backend of floats or doubles");
-    }
+    detail::all_reduce(ctx, sums.data(), sums.size());
     const auto count = cluster_size.tensor().out();
     const auto sum = embedding_sum.tensor().out();
     Tensor<B, 1, std::uint8_t> dead;

@@ -5,6 +5,7 @@
 
 #include "phonaut/layers/embedding.hpp"
 #include "phonaut/layers/weight_norm_linear.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/ops/formula/elementary.hpp"
 #include "phonaut/ops/keep_utterances.hpp"
 #include "phonaut/ops/map.hpp"
@@ -164,6 +165,10 @@ struct FactorisedResidualQuantizer {
       latents.push_back(latent);
       if (i + 1 < config.levels) residual = residual - value;
     }
+    double utterances = 0;
+    for (long n = 0; n < x.batch(); ++n) utterances += x.length(n) > 0;
+    out.commitment = mean_over_ranks(out.commitment, utterances);
+    out.codebook = mean_over_ranks(out.codebook, utterances);
     out.loss = S(config.commitment_weight) * out.commitment + S(config.codebook_weight) * out.codebook;
     out.quantized = x.with(total);
     out.latents = frames.back(concatenate(latents, 1));

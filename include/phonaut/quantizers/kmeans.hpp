@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "phonaut/core/param.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/ops/frames.hpp"
 #include "phonaut/ops/nearest_code.hpp"
 #include "phonaut/quantizers/code_sums.hpp"
@@ -70,9 +71,41 @@ inline std::vector<std::int32_t> draw_rows(const Draws& draws, long rows, long c
   }
   return chosen;
 }
-/// Those rows of points.
+/// Points of a batch that ranks share: how many there are, and where those of this rank begin.
+struct RowsOfRanks {
+  long all = 0, first = 0;
+};
+template <class B>
+RowsOfRanks rows_of_ranks(Context<B>& ctx, long own) {
+  RowsOfRanks rows{own, 0};
+  if (ctx.batch_ranks().alone()) return rows;
+  const auto counts = ctx.batch_ranks().all_gather(own);
+  rows.all = 0;
+  for (size_t r = 0; r < counts.size(); ++r) {
+    if (static_cast<int>(r) == ctx.batch_ranks().rank()) rows.first = rows.all;
+    rows.all += counts[r];
+  }
+  return rows;
+}
+
+/// Those rows of points; with ranks, of the points of all of them behind each other.
 template <class B>
 Tensor<B, 2> rows_of(Context<B>& ctx, const Tensor<B, 2>& points, const std::vector<std::int32_t>& rows) {
+  using S = typename B::Scalar;
+  if (!ctx.batch_ranks().alone()) {
+    // Each rank adds the rows that it has to zeros, which changes none of their bits.
+    const RowsOfRanks place = rows_of_ranks(ctx, points.extent(0));
+    const long dims = points.extent(1);
+    const auto host = values_of(ctx, points);
+    std::vector<S> chosen(rows.size() * static_cast<size_t>(dims), S(0));
+    for (size_t i = 0; i < rows.size(); ++i)
+      if (const long row = rows[i] - place.first; row >= 0 && row < points.extent(0))
+        std::copy_n(host.begin() + row * dims, dims, chosen.begin() + static_cast<long>(i) * dims);
+    auto y = ctx.empty(Shape<2>{static_cast<long>(rows.size()), dims});
+    kernel::upload(ctx.backend(), y.data(), chosen.data(), chosen.size() * sizeof(S));
+    all_reduce(ctx, y.data(), y.size());
+    return y;
+  }
   auto index = ctx.template empty_of<std::int32_t, 1>({static_cast<long>(rows.size())});
   fill_from_host(ctx, index, [&](std::int32_t* to) { std::copy(rows.begin(), rows.end(), to); });
   auto y = ctx.empty(Shape<2>{index.size(), points.extent(1)});
@@ -83,15 +116,17 @@ Tensor<B, 2> rows_of(Context<B>& ctx, const Tensor<B, 2>& points, const std::vec
 }  // namespace detail
 
 /// Points to start from: `count` rows of `points` (rows, D). With k-means++ each next one is drawn with a probability
-/// that grows with its squared distance from those before. More clusters than points: rows repeat. Throws ShapeError
+/// that grows with its squared distance from those before. More clusters than points: rows repeat. With ranks that
+/// train together the points are those of all of them, which k-means++ cannot do: ConfigError. Throws ShapeError
 /// without points.
 template <class B>
 Tensor<B, 2> kmeans_seeds(Context<B>& ctx, const Tensor<B, 2>& points, long count, KmeansOptions::Seeding seeding,
                           const Draws& draws) {
-  const long rows = points.extent(0), dims = points.extent(1);
+  const long rows = detail::rows_of_ranks(ctx, points.extent(0)).all, dims = points.extent(1);
   if (rows == 0) throw ShapeError(concat("kmeans: there are no points for ", count, " clusters"));
   if (seeding == KmeansOptions::Seeding::rows)
     return detail::rows_of(ctx, points, detail::draw_rows(draws, rows, count));
+  detail::check_alone("k-means++", ctx);
   const auto host = values_of(ctx, points);
   std::vector<double> nearest(static_cast<size_t>(rows), 1.0);
   std::vector<std::int32_t> chosen;
@@ -135,6 +170,7 @@ Clusters<B> kmeans_from(Context<B>& ctx, const Tensor<B, 2>& points, const Tenso
     clusters.codes = nearest_code(ctx, points, clusters.means);
     kernel::code_sums(ctx.backend(), points.in(), static_cast<const std::int32_t*>(clusters.codes.data()), counts,
                       totals);
+    detail::all_reduce(ctx, sums.data(), sums.size());
     const Tensor<B, 2> instead = replacement(i);
     kernel::cluster_means(ctx.backend(), View<const W, 1>(counts), View<const W, 2>(totals), instead.in(),
                           clusters.means.out(), clusters.counts.out());
@@ -142,14 +178,16 @@ Clusters<B> kmeans_from(Context<B>& ctx, const Tensor<B, 2>& points, const Tenso
   return clusters;
 }
 
-/// k-means of `points` (rows, D) into `count` clusters, with the draws of this step. Throws ShapeError without points.
+/// k-means of `points` (rows, D) into `count` clusters, with the draws of this step; in training, of the points of all
+/// ranks that train together. Throws ShapeError without points.
 template <class B>
 Clusters<B> kmeans(Context<B>& ctx, const Tensor<B, 2>& points, long count, const KmeansOptions& options = {}) {
   const Tensor<B, 2> start = kmeans_seeds(ctx, points, count, options.seeding, ctx.step_draws(options.purpose));
+  const long rows = detail::rows_of_ranks(ctx, points.extent(0)).all;
   return kmeans_from(ctx, points, start, std::max(1L, options.iterations), [&](long i) -> Tensor<B, 2> {
     if (options.empty == KmeansOptions::Empty::keep) return {};
     const Draws draws = ctx.step_draws(options.purpose + 1 + static_cast<std::uint64_t>(i));
-    return detail::rows_of(ctx, points, detail::draw_rows(draws, points.extent(0), count));
+    return detail::rows_of(ctx, points, detail::draw_rows(draws, rows, count));
   });
 }
 
@@ -165,6 +203,7 @@ void kmeans_minibatch(Context<B>& ctx, const Tensor<B, 2>& points, Clusters<B>& 
   const View<W, 2> totals(sums.data() + count, {count, dims});
   kernel::code_sums(ctx.backend(), points.in(), static_cast<const std::int32_t*>(clusters.codes.data()), counts,
                     totals);
+  detail::all_reduce(ctx, sums.data(), sums.size());
   kernel::minibatch_means(ctx.backend(), View<const W, 1>(counts), View<const W, 2>(totals), clusters.means.out(),
                           clusters.counts.out());
 }

@@ -97,6 +97,7 @@ Var<B, 1> corner_entropies(const Var<B, 2>& any, const kernel::CornerSoftmax& op
   const Var<B, 2> x = rowwise(any);
   auto& ctx = x.context();
   const long codes = 1L << x.extent(1);
+  detail::check_alone("lfq: entropies over all codes", ctx);
   const auto scratch = ctx.template empty_of<W, 1>({codes}), average = ctx.template empty_of<W, 1>({codes});
   auto y = ctx.empty(Shape<1>{2});
   kernel::corner_entropies_forward(ctx.backend(), options, x.in(), scratch.data(), average.data(), y.data());
@@ -152,7 +153,7 @@ struct LookupFreeQuantizer {
     Quantized<B> out;
     out.quantized = frames.back(value);
     out.codes = frames.codes_of(index, 1);
-    out.commitment = mse_loss(u, ctx.constant(value.tensor()));
+    out.commitment = mean_over_ranks(mse_loss(u, ctx.constant(value.tensor())), static_cast<double>(u.extent(0)));
     out.loss = S(config.commitment_weight) * out.commitment;
     if (config.entropy_weight != 0) {
       const Entropies e = entropies(u);

@@ -9,6 +9,7 @@
 #include "phonaut/layers/linear.hpp"
 #include "phonaut/losses/cross_entropy.hpp"
 #include "phonaut/losses/diversity.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/losses/regression.hpp"
 #include "phonaut/ops/broadcast.hpp"
 #include "phonaut/ops/scale_by.hpp"
@@ -196,6 +197,7 @@ struct MultiCodebookQuantizer {
   MvqTerms<B> terms(const Var<B, 2>& x, const Tensor<B, 1, std::int32_t>& code, const Var<B, 2>& value) const {
     using S = typename B::Scalar;
     auto& ctx = x.context();
+    detail::check_alone("mvq: training", ctx);
     const long rows = x.extent(0), books = config.books, k = config.entries;
     const double log_k = std::log(static_cast<double>(k));
     MvqTerms<B> t;

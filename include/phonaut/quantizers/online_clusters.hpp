@@ -2,7 +2,6 @@
 // Clusters of a teacher's layers that follow it while it learns: the targets of DinoSR. A. H. Liu et al., "DinoSR:
 // Self-Distillation and Online Clustering for Self-supervised Speech Representation Learning", 2023.
 #include <cmath>
-#include <functional>
 #include <vector>
 
 #include "phonaut/quantizers/codebook.hpp"
@@ -19,7 +18,6 @@ struct OnlineClusters {
     long layers = 8;  ///< of the teacher, the uppermost ones in the paper
     long entries = 256;
     double decay = 0.9;
-    std::function<void(double*, long)> all_reduce = {};  ///< adds sums up over ranks
   } config;
   std::vector<Codebook<B>> layers;
 
@@ -59,7 +57,7 @@ struct OnlineClusters {
   Tensor<B, 1, std::int32_t> follow(Context<B>& ctx, long layer, const Tensor<B, 2>& points) const {
     const Codebook<B>& book = layers[static_cast<size_t>(layer)];
     const auto code = nearest_code(ctx, points, book.embedding.tensor());
-    if (points.extent(0) > 0) book.update(ctx, points, code, rule(), {}, config.all_reduce);
+    if (detail::rows_of_ranks(ctx, points.extent(0)).all > 0) book.update(ctx, points, code, rule(), {});
     return code;
   }
   /// Centroids (N, T, dims) of one layer's codes (N, T, 1); zero for `no_code`. Throws ShapeError for codes out of

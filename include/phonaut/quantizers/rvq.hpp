@@ -109,7 +109,7 @@ struct ResidualQuantizer {
       const bool fresh = !level.ready(ctx);
       if (fresh && !ctx.training()) break;
       if (!depths.empty()) narrow(frames, depths, used + 1, active);
-      if (used > 0 && active.residual.extent(0) == 0) break;
+      if (used > 0 && detail::rows_of_ranks(ctx, active.residual.extent(0)).all == 0) break;
       const auto r = level(active.residual);
       kernel::put_level(ctx.backend(), static_cast<const std::int32_t*>(r.code.data()),
                         active.global ? static_cast<const std::int32_t*>(active.global.data()) : nullptr, r.code.size(),

@@ -1,5 +1,6 @@
 #pragma once
 // Vector quantization with one codebook. A. van den Oord et al., "Neural Discrete Representation Learning", 2017.
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/losses/regression.hpp"
 #include "phonaut/ops/embedding.hpp"
 #include "phonaut/ops/unit_rows.hpp"
@@ -22,7 +23,6 @@ struct CodebookOptions {
   double codebook_weight = 1;  ///< of the codebook loss, where trained
   bool cosine = false;         ///< search among unit vectors, as by cosine; values stay as they are
   Estimator estimator = Estimator::straight_through;
-  std::function<void(double*, long)> all_reduce = {};  ///< adds running sums up over ranks
 };
 
 /// One codebook with its rule: the part that vector and residual quantizers share. Works on rows (frames, D).
@@ -70,6 +70,7 @@ struct QuantizerLevel {
     Var<B, 0> commitment, codebook, loss;
   };
   /// Codes, values and losses of rows x. In training the codebook then follows its rule, after its entries were used.
+  /// With ranks that train together, losses and codebook are those of the rows of all.
   Result operator()(const Var<B, 2>& any) const {
     using S = typename B::Scalar;
     auto& ctx = any.context();
@@ -78,17 +79,22 @@ struct QuantizerLevel {
     Result r;
     r.code = encode(x);
     r.q = look_up(ctx, r.code);
-    r.commitment = mse_loss(x, ctx.constant(r.q));
+    const auto over_ranks = [&](const Var<B, 0>& mean) {
+      return mean_over_ranks(mean, static_cast<double>(x.extent(0)));
+    };
+    r.commitment = over_ranks(mse_loss(x, ctx.constant(r.q)));
     r.loss = S(options.commitment_weight) * r.commitment;
     if (options.trained) {
-      r.codebook = mse_loss(ctx.detach(x), embedding(ctx, r.code, table));
+      r.codebook = over_ranks(mse_loss(ctx.detach(x), embedding(ctx, r.code, table)));
       r.loss = r.loss + S(options.codebook_weight) * r.codebook;
-    } else if (ctx.training() && x.extent(0) > 0) {
+    } else if (ctx.training()) {
+      const long rows = detail::rows_of_ranks(ctx, x.extent(0)).all;
+      if (rows == 0) return r;
       Tensor<B, 2> replacement;
       if (options.rule.revival != EmaRule::Revival::none)
-        replacement = detail::rows_of(ctx, x.tensor(),
-                                      detail::draw_rows(ctx.step_draws(purpose + 1), x.extent(0), book.entries()));
-      book.update(ctx, x.tensor(), r.code, options.rule, replacement, options.all_reduce);
+        replacement =
+            detail::rows_of(ctx, x.tensor(), detail::draw_rows(ctx.step_draws(purpose + 1), rows, book.entries()));
+      book.update(ctx, x.tensor(), r.code, options.rule, replacement);
     }
     return r;
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "phonaut/core/full_precision.hpp"
+#include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/ops/broadcast.hpp"
 #include "phonaut/ops/centre_columns.hpp"
 #include "phonaut/ops/formula/elementary.hpp"
@@ -58,6 +59,7 @@ Var<B, 0> wasserstein_codes(const Var<B, 2>& z, Weight<B, 2> codebook, Weight<B,
   if (log_pi.extent(0) != entries)
     throw ShapeError(
         concat("wasserstein_codes: ", log_pi.extent(0), " weights do not fit the codebook ", text(codebook.shape())));
+  detail::check_alone("wasserstein_codes", ctx);
   Var<B, 1> potential = ctx.constant(ctx.zeros(Shape<1>{entries}));
   {
     const Unrecorded<B> unrecorded(ctx);
