@@ -1,0 +1,116 @@
+// Trains one model on several processes, each on its share of every batch: a Zipformer whose latents are kept normal by
+// SIGReg and are quantized, on spoken digits. What it learns does not depend on the number of processes
+// (docs/data_parallel.md).
+//
+//   data_parallel [steps] [seconds of speech in the share of a process] [channels]            this process alone
+//   mpirun -n 2 data_parallel [steps] …                                                       two, with twice the batch
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "phonaut/encoders/zipformer/stack.hpp"
+#include "phonaut/frontends/log_mel.hpp"
+#include "phonaut/layers/linear.hpp"
+#include "phonaut/losses/over_ranks.hpp"
+#include "phonaut/losses/regression.hpp"
+#include "phonaut/losses/sigreg.hpp"
+#include "phonaut/parallel/mpi.hpp"
+#include "phonaut/quantizers/rvq.hpp"
+#include "phonaut/training/data.hpp"
+#include "phonaut/training/trainer.hpp"
+
+using namespace phonaut;
+using B = Cpu;
+
+namespace {
+
+struct Model {
+  LogMel<B> mel;
+  Linear<B> in;
+  ZipformerStack<B> encoder;
+  ResidualQuantizer<B> codes;
+  Linear<B> out;
+
+  Model(Context<B>& ctx, long channels)
+      : mel(ctx, {.sample_rate = 8000, .n_fft = 256, .hop = 80, .bands = 40}),
+        in(ctx, {.in = 40, .out = channels}),
+        encoder(ctx,
+                {.dim = channels, .layers = 2, .heads = 4, .feedforward = 3 * channels, .kernel = 15, .downsample = 2}),
+        codes(ctx, {.dims = channels, .levels = 2, .codebook = {.entries = 64, .kmeans_iterations = 5}}),
+        out(ctx, {.in = channels, .out = 40}) {}
+  static void visit(auto& self, auto&& f) {
+    f("in", self.in), f("encoder", self.encoder), f("codes", self.codes), f("out", self.out);
+  }
+
+  /// The same number on all processes, that of the whole batch; each has its part of the gradient.
+  Var<B, 0> loss(const Waveform<B>& speech) const {
+    const Sequence<B> wanted = mel(speech);
+    const Sequence<B> latents = encoder(wanted.with(in(wanted.frames)));
+    const Quantized<B> q = codes(latents);
+    const Sequence<B> got = wanted.with(out(q.quantized.frames));
+    return mean_over_ranks(mse_loss(got, wanted), wanted) + 0.02f * sigreg(latents, {.slices = 256}) + q.loss;
+  }
+};
+
+void train(const Ranks& ranks, long steps, double seconds, long channels) {
+  Context<B> ctx(Cpu{}, 1);
+  ctx.threads(1);  // processes share the cores
+  Model model(ctx, channels);
+  ctx.join(ranks);
+  Trainer<B> trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = ConstantSchedule{2e-3}, .clip = 5});
+  DataLoader loader(
+      read_manifest(PHONAUT_EXAMPLE_DATA "/fsdd_digits/manifest.tsv"),
+      {.rate = 8000, .min_seconds = 0.2, .batch_seconds = seconds, .rank = ranks.rank(), .ranks = ranks.size()});
+  if (ranks.first())
+    std::printf("%d process%s, %ld parameters\n", ranks.size(), ranks.alone() ? "" : "es", parameter_count(model));
+  double first = 0, last = 0;
+  std::vector<double> times;
+  ReductionTimes warm_up;
+  for (long step = 1; step <= steps; ++step) {
+    const Batch batch = *loader.next();
+    const auto start = std::chrono::steady_clock::now();
+    const TrainStep done = trainer.step([&] {
+      return model.loss(
+          {input(ctx, Shape<2>{batch.size(), batch.time}, batch.samples), lengths_of(ctx, batch.lengths), 8000});
+    });
+    last = done.loss;
+    if (step == 1) first = done.loss;
+    // The first steps set the codebooks by k-means and find the order of gradients.
+    if (step > 3) times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    else if (trainer.reducer()) warm_up = trainer.reducer()->times();
+    if (ranks.first() && step % 10 == 0) std::printf("step %4ld   loss %.4f\n", step, done.loss);
+  }
+  // All processes must have come to the same weights.
+  double mark = 0;
+  for_each_param(model, [&](const std::string&, const auto& p) {
+    for (const float v : to_vector(p.tensor())) mark = 0.99 * mark + static_cast<double>(v);
+  });
+  for (const double other : ranks.all_gather(mark))
+    if (other != mark) throw RankError("the processes have come to different weights");
+  if (!ranks.first() || times.empty()) return;
+  std::sort(times.begin(), times.end());
+  std::printf("loss %.4f -> %.4f, %.2f ms a step (median)\n", first, last, 1e3 * times[times.size() / 2]);
+  if (const auto* reducer = trainer.reducer()) {
+    const ReductionTimes all = reducer->times();
+    const ReductionTimes t{all.busy - warm_up.busy, all.waited - warm_up.waited};
+    std::printf(
+        "gradients in %zu buckets: %.2f ms a step to add up, %.2f of them waited for; the same weights everywhere\n",
+        reducer->buckets(), 1e3 * t.busy / static_cast<double>(times.size()),
+        1e3 * t.waited / static_cast<double>(times.size()));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+  const long steps = argc > 1 ? std::atol(argv[1]) : 20;
+  const double seconds = argc > 2 ? std::atof(argv[2]) : 6;
+  const long channels = argc > 3 ? std::atol(argv[3]) : 64;
+  run_on_mpi([&](const Ranks& ranks) { train(ranks, steps, seconds, channels); });
+  return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 1;
+}
