@@ -7,7 +7,13 @@ install(FILES ${PROJECT_BINARY_DIR}/include/phonaut/phonaut.hpp DESTINATION ${CM
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/phonaut)
 set_target_properties(phonaut_headers PROPERTIES EXPORT_NAME headers)
 set_target_properties(phonaut_phonaut PROPERTIES EXPORT_NAME phonaut)
-install(TARGETS ${PHONAUT_LIBRARIES} phonaut_phonaut EXPORT phonaut-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+set(PHONAUT_BY_NAME "")  # not part of phonaut::phonaut
+foreach(target phonaut_mpi phonaut_nccl)
+  if(TARGET ${target})
+    list(APPEND PHONAUT_BY_NAME ${target})
+  endif()
+endforeach()
+install(TARGETS ${PHONAUT_LIBRARIES} ${PHONAUT_BY_NAME} phonaut_phonaut EXPORT phonaut-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT phonaut-targets NAMESPACE phonaut:: DESTINATION ${package_dir})
 
 set(PHONAUT_HAS_AUDIO OFF)

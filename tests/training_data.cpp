@@ -74,6 +74,96 @@ DataLoader::Config small() { return {.rate = 100, .batch_seconds = 4, .batch_siz
 
 }  // namespace
 
+TEST_CASE("the shares of ranks behind each other are the batches of one rank with as many times the limits",
+          "[training][threads]") {
+  const TemporaryFolder folder;
+  for (const int n : {57, 4}) {
+    const auto list = recordings(folder, n);
+    for (const int ranks : {2, 3}) {
+      DataLoader::Config together = small();
+      together.cut_seconds = 0.5;  // cuts are those of the recording, whoever reads it
+      DataLoader::Config own = together;
+      together.batch_size *= ranks;
+      together.batch_seconds *= ranks;
+      own.ranks = ranks;
+      DataLoader one(list, together, made_up());
+      std::vector<DataLoader> shares;
+      for (own.rank = 0; own.rank < ranks; ++own.rank) shares.emplace_back(list, own, made_up());
+      bool uneven = false, empty = false;
+      for (int i = 0; i < 12; ++i) {
+        const Batch whole = *one.next();
+        Batch joined;
+        long largest = 0, smallest = whole.size();
+        for (DataLoader& loader : shares) {
+          const Batch part = *loader.next();
+          CHECK(std::pair(part.epoch, part.index) == std::pair(whole.epoch, whole.index));
+          CHECK(part.time > 0);
+          for (long k = 0; k < part.size(); ++k) {
+            const auto at = static_cast<size_t>(k);
+            joined.utterances.push_back(part.utterances[at]);
+            joined.lengths.push_back(part.lengths[at]);
+            const auto mine = part.samples.begin() + k * part.time;
+            const auto all = whole.samples.begin() + (static_cast<long>(joined.lengths.size()) - 1) * whole.time;
+            CHECK(std::equal(mine, mine + part.lengths[at], all));
+          }
+          largest = std::max(largest, part.size()), smallest = std::min(smallest, part.size());
+        }
+        CHECK(joined.utterances == whole.utterances);
+        CHECK(joined.lengths == whole.lengths);
+        CHECK(largest - smallest <= 1);
+        uneven = uneven || largest != smallest;
+        empty = empty || smallest == 0;
+      }
+      CHECK(uneven == (n == 57 || ranks == 3));
+      CHECK(!empty);
+    }
+  }
+  DataLoader::Config config = small();
+  config.ranks = 2;
+  config.rank = 2;
+  CHECK_THROWS_WITH(DataLoader(recordings(folder, 3), config, made_up()), "data: there is no rank 2 of 2");
+}
+
+TEST_CASE("a rank whose share is empty or damaged gives an empty batch, and a checkpoint suits any number of ranks",
+          "[training]") {
+  const TemporaryFolder folder;
+  const auto list = recordings(folder, 3);
+  DataLoader::Config config{
+      .rate = 100, .batch_seconds = 10, .batch_size = 10, .shuffle = false, .rank = 3, .ranks = 4};
+  DataLoader last(list, config, made_up());
+  const Batch nothing = *last.next();
+  CHECK(nothing.size() == 0);
+  CHECK(nothing.time > 0);
+  CHECK(nothing.samples.empty());
+  CHECK(last.next()->epoch == 1);
+
+  // The shortest recording, the share of rank 0, is damaged: the rank goes on, though not for a whole epoch of nothing.
+  AudioSource damaged = made_up();
+  const std::string shortest =
+      list[static_cast<size_t>(
+               DataLoader(list, {.rate = 100, .batch_size = 1, .shuffle = false}, made_up()).next()->utterances[0])]
+          .path;
+  damaged.read = [shortest, read = damaged.read](const Utterance& u, int rate, double from, double seconds) {
+    if (u.path == shortest) throw FormatError(u.path + ": a hole");
+    return read(u, rate, from, seconds);
+  };
+  config.rank = 0;
+  DataLoader first(list, config, damaged);
+  const Batch damage = *first.next();
+  CHECK(damage.size() == 0);
+  CHECK(damage.skipped.size() == 1);
+  CHECK_THROWS_AS(first.next(), ConfigError);
+
+  // One rank with four times the limits goes on from where four stood.
+  const auto file = folder / "loader.safetensors";
+  save_checkpoint(file, [&](auto& archive) { archive("data", last); });
+  DataLoader one(list, {.rate = 100, .batch_seconds = 40, .batch_size = 40, .shuffle = false}, made_up());
+  load_checkpoint(file, [&](auto& archive) { archive("data", one); });
+  CHECK(one.position() == last.position());
+  DataLoader other(list, {.rate = 100, .batch_seconds = 10, .batch_size = 10, .shuffle = false}, made_up());
+  CHECK_THROWS_AS(load_checkpoint(file, [&](auto& archive) { archive("data", other); }), LoadError);
+}
+
 TEST_CASE("an epoch has every recording once, padded with zeros, within the budget", "[training][threads]") {
   const TemporaryFolder folder;
   const auto list = recordings(folder, 57);
