@@ -3,38 +3,71 @@
 //
 //   phonaut-bench [--threads N] [--precision fp32|bf16] [--smoke] [Google Benchmark options, e.g.
 //   --benchmark_filter=layer_norm]
+//
+// With --benchmark_out=FILE each repetition tells besides its time what it must compute and move (flops, bytes), the
+// machine's peak around it (peak_before, peak_after: operations per second) and how long others kept it from its
+// processors (waited: a share of its time), so that the reader can leave out what was disturbed.
 #include <benchmark/benchmark.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <string>
 
 #include "cases/case.hpp"
 #include "phonaut/testing/machine.hpp"
+#include "quiet.hpp"
 
 using namespace phonaut;
 using namespace phonaut::testing;
 
 namespace {
 
+/// Seconds of each look at the machine's peak between two repetitions.
+constexpr double glance = 0.002;
+
 Machine machine;
 
+/// What a pass must compute and move at least.
+struct Work {
+  double flops, bytes;
+};
+
+Work work_of(const Case& c, const Timed& timed, bool backward) {
+  const double in = timed.numbers_in, out = timed.numbers_out;
+  const double bytes = c.limits.bytes > 0 ? c.limits.bytes : 4 * (in + out);
+  if (!backward) return {c.limits.flops, bytes};
+  // Backward computes the gradient of either factor of a product, as much as forward each. It reads the gradient of
+  // the output and the inputs once more, and writes the gradients of the inputs.
+  return {3 * c.limits.flops, bytes + 4 * (2 * in + out)};
+}
+
 void time_case(benchmark::State& state, const Case& c, const Cpu& cpu, bool backward) {
-  Context<Cpu> ctx(cpu);
-  const auto run = c.timed(ctx);
-  run(backward);  // fills the pool
-  for ([[maybe_unused]] auto _ : state) run(backward);
-  if (backward) return;  // how much a backward pass should move or compute is not in the table
   using benchmark::Counter;
-  if (c.limits.flops > 0) {
-    state.counters["GFLOP/s"] = Counter(1e-9 * c.limits.flops, Counter::kIsIterationInvariantRate);
-    state.counters["%flops"] = Counter(100 * c.limits.flops / machine.flops, Counter::kIsIterationInvariantRate);
+  Context<Cpu> ctx(cpu);
+  const Timed timed = c.timed(ctx);
+  timed.run(backward);  // fills the pool
+  const double before = measure_multiply_adds(cpu, glance);
+  const double waited = waited_seconds();
+  const auto start = std::chrono::steady_clock::now();
+  for ([[maybe_unused]] auto _ : state) timed.run(backward);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  state.counters["waited"] = (waited_seconds() - waited) / (took.count() * cpu.threads);
+  state.counters["peak_before"] = before;
+  state.counters["peak_after"] = measure_multiply_adds(cpu, glance);
+
+  const auto [flops, bytes] = work_of(c, timed, backward);
+  state.counters["flops"] = flops;
+  state.counters["bytes"] = bytes;
+  if (flops > 0) {
+    state.counters["GFLOP/s"] = Counter(1e-9 * flops, Counter::kIsIterationInvariantRate);
+    state.counters["%flops"] = Counter(100 * flops / machine.flops, Counter::kIsIterationInvariantRate);
   }
-  if (c.limits.bytes > 0) {
+  if (bytes > 0) {
     // Small cases live in the L2 cache, large ones in memory; each is held against its own limit.
-    const double limit = c.limits.bytes < 1e6 * cpu.threads ? machine.cached_bytes : machine.copy_bytes;
-    state.counters["GB/s"] = Counter(1e-9 * c.limits.bytes, Counter::kIsIterationInvariantRate);
-    state.counters["%copy"] = Counter(100 * c.limits.bytes / limit, Counter::kIsIterationInvariantRate);
+    const double limit = bytes < 1e6 * cpu.threads ? machine.cached_bytes : machine.copy_bytes;
+    state.counters["GB/s"] = Counter(1e-9 * bytes, Counter::kIsIterationInvariantRate);
+    state.counters["%copy"] = Counter(100 * bytes / limit, Counter::kIsIterationInvariantRate);
   }
 }
 
@@ -75,6 +108,8 @@ int main(int argc, char** argv) {
       1e-9 * machine.cached_bytes);
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::AddCustomContext("copy_bytes", std::to_string(machine.copy_bytes));
+  benchmark::AddCustomContext("cached_bytes", std::to_string(machine.cached_bytes));
   benchmark::RunSpecifiedBenchmarks();
   const Machine after = measure_machine(cpu, smoke ? 0.01 : 0.6);
   if (!smoke && (after.flops < 0.9 * machine.flops || after.flops > 1.1 * machine.flops))

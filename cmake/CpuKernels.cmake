@@ -25,7 +25,7 @@ set(PHONAUT_ISA_FLAGS_avx512_bf16 ${PHONAUT_ISA_FLAGS_avx512} -mavx512bf16)
 set(PHONAUT_ISA_FLAGS_avx512_amx ${PHONAUT_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-bf16)
 # The kernels of AMX on a processor without it: tests run them.
 set(PHONAUT_ISA_FLAGS_amx_emulated ${PHONAUT_ISA_FLAGS_avx512_bf16} -DPHONAUT_EMULATE_AMX)
-set(PHONAUT_BF16_KERNELS gemm.cpp)
+set(PHONAUT_BF16_KERNELS gemm.cpp probe.cpp)
 
 set(isas baseline)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

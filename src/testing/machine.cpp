@@ -23,24 +23,52 @@ double best_rate(double seconds, double units, const F& run) {
   return best;
 }
 
+/// Rounds over `floats` numbers that take long enough to be timed.
+long rounds_over(long floats) { return std::max(1L, (6L << 20) / floats); }
+
 }  // namespace
 
-Machine measure_machine(const Cpu& cpu, double seconds) {
-  Machine machine;
+double measure_multiply_adds(const Cpu& cpu, double seconds) {
   std::vector<float> sink(static_cast<size_t>(cpu.threads));
   constexpr long rounds = 400'000;
   long lanes = 0;
   kernel::probe_multiply_add(cpu, 1, sink.data(), &lanes);
-  machine.flops = best_rate(seconds / 3, 2.0 * 12 * static_cast<double>(rounds * lanes * cpu.threads),
-                            [&] { kernel::probe_multiply_add(cpu, rounds, sink.data(), &lanes); });
-  const auto copy = [&](long floats, long times) {
-    std::vector<float> x(static_cast<size_t>(floats), 1.f), y(x.size());
-    return best_rate(seconds / 3, 8.0 * static_cast<double>(floats * times),
-                     [&] { kernel::probe_copy(cpu, times, x.data(), y.data(), floats); });
-  };
-  machine.copy_bytes = copy(16L << 20, 1);
-  machine.cached_bytes = copy(cpu.threads * 32L << 10, 200);
-  return machine;
+  return best_rate(seconds, 2.0 * 12 * static_cast<double>(rounds * lanes * cpu.threads),
+                   [&] { kernel::probe_multiply_add(cpu, rounds, sink.data(), &lanes); });
+}
+
+double measure_bf16_products(const Cpu& cpu, double seconds) {
+  Cpu lower = cpu;
+  lower.precision = Precision::bf16;
+  std::vector<float> sink(static_cast<size_t>(cpu.threads));
+  constexpr long rounds = 100'000;
+  long operations = 0;
+  kernel::probe_bf16_products(lower, 1, sink.data(), &operations);
+  if (operations == 0) return 0;
+  return best_rate(seconds, static_cast<double>(operations) * static_cast<double>(rounds * cpu.threads),
+                   [&] { kernel::probe_bf16_products(lower, rounds, sink.data(), &operations); });
+}
+
+double measure_reads(const Cpu& cpu, long bytes, double seconds) {
+  const long floats = std::max(1024L, bytes / 4) * cpu.threads, rounds = rounds_over(floats);
+  const std::vector<float> x(static_cast<size_t>(floats), 1.f);
+  std::vector<float> sink(static_cast<size_t>(cpu.threads));
+  return best_rate(seconds, 4.0 * static_cast<double>(floats * rounds),
+                   [&] { kernel::probe_read(cpu, rounds, x.data(), floats, sink.data()); });
+}
+
+double measure_copies(const Cpu& cpu, long bytes, double seconds) {
+  const long floats = std::max(1024L, bytes / 8) * cpu.threads, rounds = rounds_over(floats);
+  const std::vector<float> x(static_cast<size_t>(floats), 1.f);
+  std::vector<float> y(x.size());
+  return best_rate(seconds, 8.0 * static_cast<double>(floats * rounds),
+                   [&] { kernel::probe_copy(cpu, rounds, x.data(), y.data(), floats); });
+}
+
+Machine measure_machine(const Cpu& cpu, double seconds) {
+  return {.flops = measure_multiply_adds(cpu, seconds / 3),
+          .copy_bytes = measure_copies(cpu, (128L << 20) / cpu.threads, seconds / 3),
+          .cached_bytes = measure_copies(cpu, 256L << 10, seconds / 3)};
 }
 
 }  // namespace phonaut::testing

@@ -26,19 +26,24 @@ constexpr double eps = std::numeric_limits<float>::epsilon();
 struct Limits {
   double tolerance = 4 * eps;  ///< of values, relative to the largest; say why beside it
   double gradient = 0;         ///< of gradients; 0 means 4 × tolerance
-  double bytes = 0;            ///< moved by the forward pass, at least
-  double flops = 0;            ///< computed by the forward pass
+  double bytes = 0;            ///< moved by the forward pass, at least; 0 means inputs and output, once each
+  double flops = 0;            ///< computed by the forward pass; 0 where memory is the limit
   bool check = true;           ///< false for sizes that are there to be timed only
   bool time = true;            ///< false for sizes that are there to be checked only
+};
+
+/// What a benchmark times.
+struct Timed {
+  std::function<void(bool backward)> run;  ///< forward, or forward and backward, once
+  double numbers_in = 0, numbers_out = 0;  ///< of inputs and output
 };
 
 struct Case {
   std::string op, name;
   Limits limits;
-  std::function<Comparison()> reference;  ///< Reference in float against double and dual numbers
-  std::function<Comparison(Cpu)> cpu;     ///< the same for the CPU kernels
-  /// Builds the inputs in a context and returns a function that runs forward, or forward and backward, once.
-  std::function<std::function<void(bool backward)>(Context<Cpu>&)> timed;
+  std::function<Comparison()> reference;      ///< Reference in float against double and dual numbers
+  std::function<Comparison(Cpu)> cpu;         ///< the same for the CPU kernels
+  std::function<Timed(Context<Cpu>&)> timed;  ///< builds the inputs in a context
 };
 
 inline std::vector<Case>& all_cases() {
@@ -66,15 +71,19 @@ struct AddCases {
       prepare(ctx);
       auto tensors =
           std::apply([&](const auto&... v) { return std::tuple{input(ctx, v.shape, v.data).tensor()...}; }, in);
-      return std::function<void(bool)>([&ctx, tensors, call](bool backward) {
-        ctx.set_recording(backward);
-        std::apply(
-            [&](const auto&... t) {
-              const auto loss = sum(call(ctx.variable(t)...));  // empty inputs want no gradient
-              if (ctx.wants_gradient(loss)) ctx.backward(loss);
-            },
-            tensors);
-      });
+      const auto apply = [&ctx, tensors, call] {
+        return std::apply([&](const auto&... t) { return call(ctx.variable(t)...); }, tensors);
+      };
+      ctx.set_recording(false);
+      return Timed{.run =
+                       [&ctx, apply](bool backward) {
+                         ctx.set_recording(backward);
+                         const auto loss = sum(apply());  // empty inputs want no gradient
+                         if (ctx.wants_gradient(loss)) ctx.backward(loss);
+                       },
+                   .numbers_in = std::apply(
+                       [](const auto&... t) { return (0.0 + ... + static_cast<double>(t.size())); }, tensors),
+                   .numbers_out = static_cast<double>(apply().tensor().size())};
     };
     all_cases().push_back(std::move(c));
   }

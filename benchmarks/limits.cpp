@@ -1,0 +1,104 @@
+// The machine's limits as one line of JSON: what each instruction set computes, and what each level of memory gives.
+//
+//   phonaut-bench-limits [--threads N]… [--seconds S] [smoke]    S seconds for each number, 0.2 by default
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "phonaut/core/error.hpp"
+#include "phonaut/testing/machine.hpp"
+
+using namespace phonaut;
+using namespace phonaut::testing;
+
+namespace {
+
+struct Level {
+  const char* name;
+  long bytes;  ///< per thread, of what is read, or of source and target of a copy together
+};
+
+/// Bytes of the data cache of level `level`, as the kernel knows it, or `otherwise`. (sysconf tells the caches of the
+/// whole machine where a virtual one has a part of it.)
+long cache_bytes(int level, long otherwise) {
+  for (int i = 0; i < 8; ++i) {
+    const std::string folder = concat("/sys/devices/system/cpu/cpu0/cache/index", i, "/");
+    int found = 0;
+    std::string type;
+    long size = 0;
+    if (std::ifstream(folder + "level") >> found && found == level && std::ifstream(folder + "type") >> type &&
+        type != "Instruction" && std::ifstream(folder + "size") >> size && size > 0)
+      return size << 10;
+  }
+  return otherwise;
+}
+
+/// Arrays that fill half of each level.
+std::vector<Level> levels(int threads) {
+  const long l1 = cache_bytes(1, 32L << 10), l2 = cache_bytes(2, 1L << 20), l3 = cache_bytes(3, 32L << 20);
+  // The third level is shared. A virtual machine may be told of a cache that it shares with others too, so nothing
+  // below eight times that counts as memory.
+  return {{"L1", l1 / 2}, {"L2", l2 / 2}, {"L3", std::max(l3 / 2 / threads, 2 * l2)}, {"memory", 8 * l3 / threads}};
+}
+
+template <class Measure>
+std::string by_threads(const std::vector<int>& threads, Cpu cpu, double unit, const Measure& measure) {
+  std::string text;
+  for (int n : threads) {
+    cpu.threads = n;
+    text += concat(text.empty() ? "" : ", ", "\"", n, "\": ", unit * measure(cpu));
+  }
+  return "{" + text + "}";
+}
+
+void print_limits(const std::vector<int>& threads, double seconds) {
+  std::string sets;
+  Cpu cpu;
+  for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
+    if (!can_run(isa)) continue;
+    Cpu one = cpu;
+    one.isa = isa;
+    sets += concat(
+        "\"", name_of(isa),
+        "\": ", by_threads(threads, one, 1e-9, [&](const Cpu& c) { return measure_multiply_adds(c, seconds); }), ", ");
+  }
+  sets += "\"bf16 pairs\": " +
+          by_threads(threads, cpu, 1e-9, [&](const Cpu& c) { return measure_pair_products(c, seconds); });
+  std::string memory;
+  for (size_t i = 0; i < levels(1).size(); ++i) {
+    const auto bytes = [&](const Cpu& c) { return levels(c.threads)[i].bytes; };
+    memory +=
+        concat(i ? ", " : "", "\"", levels(1)[i].name, "\": {\"bytes\": ", levels(1)[i].bytes, ", \"read\": ",
+               by_threads(threads, cpu, 1e-9, [&](const Cpu& c) { return measure_reads(c, bytes(c), seconds); }),
+               ", \"copy\": ",
+               by_threads(threads, cpu, 1e-9, [&](const Cpu& c) { return measure_copies(c, bytes(c), seconds); }), "}");
+  }
+  std::printf("{\"isa\": \"%s\", \"gflops\": {%s}, \"gbytes\": {%s}}\n", name_of(cpu.isa), sets.c_str(),
+              memory.c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::vector<int> threads;
+  double seconds = 0.2;
+  for (int i = 1; i < argc; ++i) {
+    const bool more = i + 1 < argc;
+    if (more && std::strcmp(argv[i], "--threads") == 0) threads.push_back(std::max(1, std::atoi(argv[++i])));
+    else if (more && std::strcmp(argv[i], "--seconds") == 0) seconds = std::atof(argv[++i]);
+    else if (std::strcmp(argv[i], "smoke") == 0) seconds = 0.001;
+    else {
+      std::fprintf(stderr, "usage: phonaut-bench-limits [--threads N]... [--seconds S] [smoke]\n");
+      return 2;
+    }
+  }
+  if (threads.empty()) threads = {1, default_threads()};
+  try {
+    print_limits(threads, seconds);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "phonaut-bench-limits: %s\n", error.what());
+    return 1;
+  }
+}
