@@ -62,6 +62,7 @@ struct Work {
   std::function<void(Proof&)> prove;  ///< adds the inputs as it likes, the results as NAME/RESULT
   double flops = 0;                   ///< that any implementation must compute …
   double bytes = 0;                   ///< … or must read and write; the row tells the share of the machine's limit
+  long ops = 0;                       ///< how many ops a call makes, where the row is to tell what one costs
 };
 
 /// Inputs of all kinds from fixed draws.
@@ -129,7 +130,8 @@ inline int run(int argc, char** argv, const char* program,
                     concat("\"peer\": \"phonaut\", \"isa\": \"", name_of(ctx.backend().isa),
                            "\", \"titles\": ", json_of(works, [](const Work& w) { return "\"" + w.title + "\""; }),
                            ", \"flops\": ", json_of(works, [&](const Work& w) { return number(w.flops); }),
-                           ", \"bytes\": ", json_of(works, [&](const Work& w) { return number(w.bytes); })),
+                           ", \"bytes\": ", json_of(works, [&](const Work& w) { return number(w.bytes); }),
+                           ", \"ops\": ", json_of(works, [](const Work& w) { return concat(w.ops); })),
                     ctx.backend());
     } else if (command == "smoke") {
       Proof proof;

@@ -6,7 +6,7 @@
 //   phonaut-bench-zipformer smoke                     everything once, on a small model with weights of its own
 //
 // MODEL and PROOF are written by peers/zipformer_peers.py. Options: --size S|M|L, --causal, --threads N,
-// --cases 1000x1,1000x8 (features by utterances).
+// --precision fp32|bf16, --cases 1000x1,1000x8 (features by utterances).
 #include <phonaut/io/safetensors.hpp>
 #include <phonaut/phonaut.hpp>
 #include <phonaut/training/checkpoint.hpp>
@@ -35,6 +35,7 @@ struct Options {
   std::string command, model, proof, size = "M";
   bool causal = false;
   int threads = 1;
+  Precision precision = Precision::fp32;
   std::vector<Case> cases = {{1000, 1}, {1000, 8}};
 };
 
@@ -61,6 +62,7 @@ struct Bench {
 
   explicit Bench(const Options& o) : causal(o.causal), model(ctx, {.encoder = config_of(o)}) {
     ctx.threads(o.threads);
+    ctx.precision(o.precision);
     if (!o.model.empty()) load(o.model, model);
     piece = random({2 * kChunking.frames, 1});
   }
@@ -208,7 +210,8 @@ int run(const Options& o) {
   } else {
     std::fprintf(stderr,
                  "usage: phonaut-bench-zipformer serve MODEL | memory MODEL | check MODEL PROOF | smoke\n"
-                 "       [--size S|M|L] [--causal] [--threads N] [--cases FRAMESxUTTERANCES,…]\n");
+                 "       [--size S|M|L] [--causal] [--threads N] [--precision fp32|bf16]\n"
+                 "       [--cases FRAMESxUTTERANCES,…]\n");
     return 2;
   }
   return 0;
@@ -224,6 +227,7 @@ int main(int argc, char** argv) {
       if (word == "--causal") o.causal = true;
       else if (word == "--size") o.size = next, ++i;
       else if (word == "--threads") o.threads = std::max(1, std::atoi(next.c_str())), ++i;
+      else if (word == "--precision") o.precision = precision_named(next.c_str()), ++i;
       else if (word == "--cases") o.cases = cases_of(next), ++i;
       else if (o.command.empty()) o.command = word;
       else if (o.model.empty()) o.model = word;

@@ -9,7 +9,7 @@ how long each process does, and how long its threads were ready and had none. Ot
 as both they worked on its CPUs and it waited: who uses a CPU that a competitor leaves idle takes nothing from it, and a
 peer whose own threads are more than the CPUs makes itself wait. A round of a row counts only if that was less than a
 twentieth of the time of the CPUs in use, and if the machine's peak, probed before and after it, is within a tenth of its
-best. If hardly any round is like that, all are kept, and the table says that the row's numbers mean little.
+best. If hardly any round is like that, all are kept, and the row says that it was disturbed and is no result.
 """
 import argparse
 import datetime
@@ -24,6 +24,9 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks/suite"))
+import tables
+
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -115,6 +118,7 @@ def arguments(description, rounds=9):
     parser.add_argument("--machine", default=machine(), help="how the table calls this machine")
     parser.add_argument("--write", type=pathlib.Path, nargs="?", const=ROOT / "docs/performance.md",
                         help="put the table into this document, docs/performance.md if none is named")
+    parser.add_argument("--json", type=pathlib.Path, help="put what was measured into this file")
     return parser
 
 
@@ -146,9 +150,9 @@ def checked(command):
 
 def versus(rows, ours, theirs, options, calls=None):
     """Times `rows` (label, name for ours, name for theirs) in turn, ours and theirs alternating as the first; labels may
-    repeat. Returns seconds per call, round by round, as row -> (list of ours, list of theirs); a note about the rounds
-    that count; and what the machine can do at best (see `probe` of benchmarks/served.hpp). Without `calls` there are as
-    many as take a tenth of a second."""
+    repeat. Returns row -> what was found: `ours` and `theirs` in seconds per call, round by round; how many rounds were
+    `kept` of how many `rounds`; whether these were `quiet`; and what the `machine` can do at best (see `probe` of
+    benchmarks/served.hpp), per second. Without `calls` there are as many as take a tenth of a second."""
     rows, sides = [tuple(row) for row in rows], [(ours, 1), (theirs, 2)]
     counts, samples, best = {}, {row: [] for row in rows}, [0, 0, 0]
     for row in rows:  # warm up
@@ -169,52 +173,21 @@ def versus(rows, ours, theirs, options, calls=None):
             after = probe()
             samples[row].append((min(before, after), taken, seconds))
             before = after
-    found, kept, noisy = {}, [], []
+    found = {}
     for row in rows:
-        quiet = [seconds for peak, taken, seconds in samples[row] if peak >= 0.9 * best[0] and taken <= 0.05]
-        if len(quiet) >= 3:
-            kept.append(len(quiet))
-        else:
-            noisy.append(row)
-            quiet = [seconds for _, _, seconds in samples[row]]
-        found[row] = tuple([seconds[side] for seconds in quiet] for side in (1, 2))
-    note = f"{' to '.join(map(str, sorted({min(kept), max(kept)})))} of {options.rounds} rounds" if kept else "none"
-    if noisy:
-        taken = max(taken for row in noisy for _, taken, _ in samples[row])
-        peaks = [peak for row in noisy for peak, _, _ in samples[row]]
-        which = ", ".join(dict.fromkeys(row[0] for row in noisy)) if kept else f"these {options.rounds} rounds"
-        note += (f": **others used the machine** (up to {taken:.0%} of its time, peaks from {min(peaks):.0f} to "
-                 f"{best[0]:.0f} GFLOP/s), so {which} {'is' if len(noisy) == 1 and kept else 'are'} no result")
-    return found, note, best
+        kept = [seconds for peak, taken, seconds in samples[row] if peak >= 0.9 * best[0] and taken <= 0.05]
+        quiet = len(kept) >= min(3, options.rounds)
+        if not quiet:
+            kept = [seconds for _, _, seconds in samples[row]]
+        found[row] = {"ours": [s[1] for s in kept], "theirs": [s[2] for s in kept], "rounds": options.rounds,
+                      "kept": len(kept) if quiet else 0, "quiet": quiet, "machine": [1e9 * limit for limit in best]}
+    return found
 
 
-def milliseconds(seconds):
-    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
-
-
-def table(measured):
-    """`measured`: list of (threads, work, peer, seconds of ours, seconds of theirs), or with a sixth: which share of the
-    machine's limit ours reaches, or None."""
-    shares = any(len(m) > 5 and m[5] for m in measured)
-    lines = ["| work | threads | phonaut, ms (min / median) | peer | its ms (min / median) | ratio (min / median) |"
-             + " of the limit |" * shares, "|---|---|---|---|---|---|" + "---|" * shares]
-    for threads, work, peer, ours, theirs, *share in sorted(measured, key=lambda m: m[0]):
-        cells = [[min(s), statistics.median(s)] for s in (ours, theirs)]
-        both = [" / ".join(map(milliseconds, cell)) for cell in cells]
-        ratio = " / ".join(f"{their / our:.2f}" for our, their in zip(*cells))
-        lines.append(f"| {work} | {threads} | {both[0]} | {peer} | {both[1]} | **{ratio}** |"
-                     + f" {share[0] if share and share[0] else ''} |" * shares)
-    return "\n".join(lines)
-
-
-def share_of_limit(flops, moved, seconds, best, threads):
-    """In words: of the machine's multiply-adds, or of a plain copy, in L2 where the work fits there."""
-    if flops:
-        return f"{flops / seconds / (1e9 * best[0]):.0%} of fp32 peak"
-    if moved:
-        cached = moved < 1e6 * threads  # as benchmarks/cases.cpp does
-        return f"{moved / seconds / (1e9 * best[2 if cached else 1]):.0%} of a copy in {'L2' if cached else 'memory'}"
-    return None
+def row_of(threads, work, peer, found, flops=0, moved=0, **more):
+    """A row of the results: what `versus` found, and how much the work must compute or move. `more`: `ops` whose cost a
+    row tells, seconds of `sound` that a call deals with."""
+    return {"threads": threads, "work": work, "peer": peer, **found, "flops": flops or 0, "bytes": moved or 0, **more}
 
 
 def compare_works(key, description, rounds=9):
@@ -223,7 +196,7 @@ def compare_works(key, description, rounds=9):
     parser.add_argument("--only", nargs="+", default=[""], help="works whose names begin so")
     options = parser.parse_args()
     ours = program(options, f"phonaut-bench-{key}")
-    measured, notes = [], []
+    measured = []
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/{key}.safetensors"
         checked([ours, "export", file])
@@ -234,29 +207,35 @@ def compare_works(key, description, rounds=9):
             b = Competitor([*peers, "--threads", threads], threads)
             rows = [(a.about["titles"][work], work, theirs, peer) for work, theirs, peer in b.about["rows"]
                     if work in a.about["titles"] and work.startswith(tuple(options.only))]
-            found, note, best = versus(rows, a, b, options, options.calls)
+            found = versus(rows, a, b, options, options.calls)
             a.close(), b.close()
-            notes.append(f"threads {threads}: {note}")
-            part = [(threads, title, peer, *found[row],
-                     share_of_limit(a.about["flops"][work], a.about["bytes"][work], min(found[row][0]), best, threads))
-                    for row in rows for title, work, _, peer in [row]]
+            part = []
+            for row in rows:
+                title, work, _, peer = row
+                ops = a.about["ops"][work]
+                part.append(row_of(threads, title, peer, found[row], a.about["flops"][work], a.about["bytes"][work],
+                                   **({"ops": ops} if ops else {})))
             measured += part
-            print(table(part), flush=True)
-    report(options, key, f"{table(measured)}\n\n{a.about['isa']}. Rounds that count: {'; '.join(notes)}.")
+            print(tables.rows_table(part), flush=True)
+    report(options, key, measured, about=f"{a.about['isa']}.")
 
 
-def report(options, key, text):
-    """Shows the text, and puts it between the marks `<!-- key -->` and `<!-- /key -->` of the document, if asked."""
-    command = f"benchmarks/peers/{pathlib.Path(sys.argv[0]).name}"
-    text = f"Measured {datetime.date.today():%-d %B %Y} on {options.machine} with `{command}`.\n\n{text}\n"
+def report(options, key, rows, **more):
+    """Shows the rows as a table; puts it between the marks of `key` in the document, and all of it into a file, if
+    asked."""
+    if not rows:
+        raise Absent("nothing was measured")
+    section = {"key": key, "date": f"{datetime.date.today():%-d %B %Y}", "machine": options.machine,
+               "command": f"benchmarks/peers/{pathlib.Path(sys.argv[0]).name}", "rows": rows, **more}
+    text = tables.section(section)
     print(text)
-    if not options.write:
-        return
-    document = options.write.read_text()
-    marked = re.compile(rf"(<!-- {key} -->\n).*(<!-- /{key} -->)", re.DOTALL)
-    if not marked.search(document):
-        raise SystemExit(f"{options.write} has no place marked <!-- {key} --> … <!-- /{key} -->")
-    options.write.write_text(marked.sub(lambda m: m[1] + text + m[2], document))
+    if options.json:
+        options.json.write_text(json.dumps(section))
+    if options.write:
+        document = tables.put(options.write.read_text(), key, text)
+        if document is None:
+            raise SystemExit(f"{options.write} has no place marked <!-- {key} --> … <!-- /{key} -->")
+        options.write.write_text(document)
 
 
 def run(main):

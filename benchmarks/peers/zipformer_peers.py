@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""The published Zipformer encoder in PyTorch eager and in ONNX Runtime: phonaut's peers.
+"""The published Zipformer encoder in PyTorch, eager and compiled, in ONNX Runtime and in OpenVINO: phonaut's peers.
 
-    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py export MODEL PROOF   weights, and outputs and gradients for a check
-    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py torch  MODEL …       answers requests: served.py
-    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py onnx   MODEL …       the same with ONNX Runtime, without training
-    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py memory MODEL …       MB that a training step needs, for each case
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py export   MODEL PROOF   weights, and outputs and gradients for a check
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py torch    MODEL …       answers requests: served.py
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py compile  MODEL …       the same with torch.compile, without training
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py onnx     MODEL …       the same with ONNX Runtime
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py openvino MODEL …       the same with OpenVINO, in --precision fp32 or bf16
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py memory   MODEL …       MB that a training step needs, for each case
 
 FOLDER is egs/librispeech/ASR/zipformer of an icefall checkout; k2 and lhotse are not needed. The model is timed as it is,
 without dropout and without what the recipe does to gradients: phonaut's side leaves out the same.
@@ -191,16 +193,35 @@ def operations(call):
     return counter.get_total_flops()
 
 
-def onnx_session(module, inputs, names, path, threads):
-    import onnxruntime
-
+def export_onnx(module, inputs, names, path):
     with torch.no_grad():
         traced = torch.jit.trace(module, inputs, check_trace=False)
         torch.onnx.export(traced, inputs, path, opset_version=13, dynamo=False, input_names=names,
                           dynamic_axes={names[0]: {0: "N", 1: "T"}} if len(names) == 1 else None)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def onnx_engine(path, inputs, options):
+    """(names of the inputs that the graph has, function from inputs by name to its list of results)."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads, settings.inter_op_num_threads, settings.log_severity_level = options.threads, 1, 3
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    return [i.name for i in session.get_inputs()], lambda inputs: session.run(None, inputs)
+
+
+def openvino_engine(path, inputs, options):
+    """The same. Shapes are fixed, which OpenVINO likes better."""
+    import openvino
+
+    core = openvino.Core()
+    graph = core.read_model(path)
+    names = [i.any_name for i in graph.inputs]
+    graph.reshape({name: list(inputs[name].shape) for name in names})
+    request = core.compile_model(graph, "CPU", {
+        "INFERENCE_NUM_THREADS": options.threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[options.precision]}).create_infer_request()
+    return names, lambda inputs: list(request.infer(inputs, share_inputs=True).values())
 
 
 class Step(torch.nn.Module):
@@ -214,47 +235,82 @@ class Step(torch.nn.Module):
         return self.model.step(x, *states)
 
 
-def onnx_work(model, cases, threads, folder):
-    """Each session's numbers are held against PyTorch's before they are timed."""
+def compiled_work(model, cases):
+    """Shapes are fixed. What is compiled is held against eager before it is timed."""
+    torch._dynamo.config.cache_size_limit = 1000  # the modules draw numbers, each of which is a version of its own
+    work = {}
+
+    def add(name, call, *inputs):
+        fast = torch.compile(call, dynamic=False)
+
+        def forward():
+            with torch.no_grad():
+                return fast(*inputs)
+
+        with torch.no_grad():
+            same(first_of(forward()).numpy(), first_of(call(*inputs)), name, "torch.compile", 1e-3)
+        work[name] = [forward]
+
+    if model.causal:
+        add("stream", model.step, normal(1, 2 * CHUNK + 13, BANDS, seed=4), *model.start())
+        return work
+    for frames, batch in cases:
+        add(f"forward/{frames}x{batch}", model, normal(batch, frames, BANDS, seed=1))
+    return work
+
+
+def first_of(results):
+    return results if isinstance(results, torch.Tensor) else results[0]
+
+
+def same(ours, theirs, what, engine, tolerance):
+    worst = np.abs(ours - theirs.numpy()).max() / theirs.abs().max().item()
+    if not worst < tolerance:
+        sys.exit(f"{engine}: {what} differs from PyTorch's by {worst:.1e} of the largest number")
+
+
+def graph_work(model, options, folder, engine, name):
+    """Of an engine that runs ONNX graphs. Its numbers are held against PyTorch's before they are timed."""
     scaling, converter = importlib.import_module("scaling"), importlib.import_module("scaling_converter")
     # A step always has the same sizes, so nothing in it depends on them; the whole pass has any.
     converter.convert_scaled_to_non_scaled(model, inplace=True, is_onnx=not model.causal)
     for module in list(model.modules()):
-        for name, child in list(module.named_children()):
+        for child_name, child in list(module.named_children()):
             if isinstance(child, (scaling.SwooshL, scaling.SwooshR)):
-                setattr(module, name, getattr(scaling, f"{type(child).__name__}Onnx")())
+                setattr(module, child_name, getattr(scaling, f"{type(child).__name__}Onnx")())
     work = {}
-
-    def same(ours, theirs, what):
-        worst = np.abs(ours - theirs.numpy()).max() / theirs.abs().max().item()
-        if not worst < 1e-3:
-            sys.exit(f"ONNX Runtime: {what} differs from PyTorch's by {worst:.1e} of the largest number")
+    # Single precision in another order; bfloat16 has 8 bits, and errors of a few layers add up.
+    tolerance = 1e-3 if options.precision == "fp32" else 0.1
 
     if model.causal:
         x, states = normal(1, 2 * CHUNK + 13, BANDS, seed=4), model.start()
         inputs = {"x": x.numpy(), **{f"state{i}": s.numpy() for i, s in enumerate(states)}}
-        session = onnx_session(Step(model), (x, *states), list(inputs), f"{folder}/step.onnx", threads)
-        names = [i.name for i in session.get_inputs()]
+        path = f"{folder}/step.onnx"
+        export_onnx(Step(model), (x, *states), list(inputs), path)
+        names, run = engine(path, inputs, options)
         inputs = {name: inputs[name] for name in names}
         with torch.no_grad():
             _, *states = model.step(x, *states)
             expected, *_ = model.step(x, *states)
 
         def stream():
-            y, *found = session.run(None, inputs)
+            y, *found = run(inputs)
             inputs.update({f"state{i}": s for i, s in enumerate(found) if f"state{i}" in inputs})
             return y
 
         stream()
-        same(stream(), expected, "a step of a stream")
+        same(stream(), expected, "a step of a stream", name, tolerance)
         work["stream"] = [stream]
         return work  # its graph of the whole pass leaves out the chunks
-    session = onnx_session(model, (normal(1, 301, BANDS, seed=1),), ["x"], f"{folder}/encoder.onnx", threads)
-    for frames, batch in cases:
+    path = f"{folder}/encoder.onnx"
+    export_onnx(model, (normal(1, 301, BANDS, seed=1),), ["x"], path)
+    for frames, batch in options.cases:
         x = normal(batch, frames, BANDS, seed=1)
+        inputs = {"x": x.numpy()}
+        _, run = engine(path, inputs, options)
         with torch.no_grad():
-            same(session.run(None, {"x": x.numpy()})[0], model(x), f"{frames}x{batch}")
-        work[f"forward/{frames}x{batch}"] = [lambda x=x: session.run(None, {"x": x.numpy()})]
+            same(run(inputs)[0], model(x), f"{frames}x{batch}", name, tolerance)
+        work[f"forward/{frames}x{batch}"] = [lambda run=run, inputs=inputs: run(inputs)]
     return work
 
 
@@ -282,12 +338,13 @@ def memory(model, cases):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["export", "torch", "onnx", "memory"])
+    parser.add_argument("command", choices=["export", "torch", "compile", "onnx", "openvino", "memory"])
     parser.add_argument("model")
     parser.add_argument("proof", nargs="?")
     parser.add_argument("--size", default="M", choices=SIZES)
     parser.add_argument("--causal", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of OpenVINO's products")
     parser.add_argument("--cases", default="1000x1,1000x8", help="features x utterances, …",
                         type=lambda text: [tuple(map(int, case.split("x"))) for case in text.split(",") if case])
     options = parser.parse_args()
@@ -304,10 +361,17 @@ def main():
         # Not of training: PyTorch counts the backward of a depthwise convolution as if every channel saw all others.
         flops = {name: operations(calls[0]) for name, calls in work.items() if not name.startswith("train/")}
         return serve(work, {**about, "flops": flops})
-    import onnxruntime
+    if options.command == "compile":
+        return serve(compiled_work(model, options.cases), {**about, "peer": f"torch.compile {torch.__version__}"})
     with tempfile.TemporaryDirectory() as folder:
-        serve(onnx_work(model, options.cases, options.threads, folder),
-              {**about, "peer": f"ONNX Runtime {onnxruntime.__version__}"})
+        if options.command == "onnx":
+            import onnxruntime
+            name, engine = f"ONNX Runtime {onnxruntime.__version__}", onnx_engine
+        else:
+            import openvino
+            version = openvino.__version__.split("-")[0]
+            name, engine = f"OpenVINO {version}{'' if options.precision == 'fp32' else ' bf16'}", openvino_engine
+        serve(graph_work(model, options, folder, engine, name), {**about, "peer": name})
 
 
 main()
