@@ -1,0 +1,238 @@
+"""Measures everything: see ../../bench, whose options these are.
+
+Each part is measured by a program that looks at the machine while it works, so that what others disturbed is left out:
+kernels by phonaut-bench, works beside other libraries by ../peers/compare_*, streams by phonaut-bench-realtime.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pictures
+import results
+import size
+import tables
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DOCUMENT = ROOT / "docs/performance.md"
+PEERS = ["sigreg", "frontends", "quantizers", "losses", "layers", "overhead", "stem", "autoencoder", "zipformer"]
+PACKAGES = ["torch", "torchaudio", "numpy", "kaldi-native-fbank", "faiss-cpu", "onnx", "onnxruntime", "openvino"]
+
+
+def say(text):
+    print(text, flush=True)
+
+
+def options_of(arguments):
+    parser = argparse.ArgumentParser(prog="./bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a minute: everything once and small, no peers")
+    parser.add_argument("--only", default="", metavar="REGEX",
+                        help="of limits, kernels/OP/CASE/DIRECTION, realtime/STREAM, size, peers/KEY")
+    parser.add_argument("--threads", type=int, nargs="+", help="1 and all processors by default")
+    parser.add_argument("--json", type=pathlib.Path, help="where the numbers go: build/bench/bench.json")
+    parser.add_argument("--write-docs", type=pathlib.Path, nargs="?", const="", metavar="FILE.json",
+                        help="put tables and pictures into docs; of a file, nothing is measured")
+    parser.add_argument("--peers", action="store_true", help="first make a virtual environment with all peers")
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
+    parser.add_argument("--python", help="an interpreter that has the peers' packages (also: PHONAUT_PEER_PYTHON)")
+    parser.add_argument("--rounds", type=int, help="of each comparison; its own number by default")
+    parser.add_argument("--machine", help="how tables call this machine")
+    options = parser.parse_args(arguments)
+    options.threads = options.threads or sorted({1, len(os.sched_getaffinity(0))})
+    if options.quick:
+        options.threads = options.threads[:1]
+    options.json = options.json or ROOT / "build/bench/bench.json"
+    return options
+
+
+def answer(command, threads):
+    """What a program prints, on as many processors as it has threads."""
+    cpus = sorted(os.sched_getaffinity(0))[:threads]
+    done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, text=True, check=True,
+                          preexec_fn=lambda: os.sched_setaffinity(0, cpus))
+    return done.stdout
+
+
+# ---- parts ----
+
+def limits(options):
+    command = [options.build / "benchmarks/phonaut-bench-limits", "--seconds", 0.02 if options.quick else 0.3]
+    for n in options.threads:
+        command += ["--threads", n]
+    return json.loads(answer(command, max(options.threads)))
+
+
+def literally(text):
+    return re.sub(r"([.+*?()\[\]{}|^$\\])", r"\\\1", text)
+
+
+def kernels(options, threads):
+    """Every case that `--only` chooses. A repetition counts if nobody took its processors for more than a twentieth of its
+    time and the machine's peak, looked at before and after it, was within a tenth of what it mostly is."""
+    program = [options.build / "benchmarks/phonaut-bench", "--threads", threads]
+    listed = [line for line in answer([*program, "--smoke", "--benchmark_list_tests=true"], threads).splitlines()
+              if line.endswith("/real_time")]
+    wanted = [name for name in listed if re.search(options.only, f"kernels/{name}")]
+    if not wanted:
+        return []
+    rounds = 1 if options.quick else 7
+    with tempfile.TemporaryDirectory() as folder:
+        out = f"{folder}/kernels.json"
+        command = [*program, f"--benchmark_out={out}", "--benchmark_out_format=json", f"--benchmark_repetitions={rounds}",
+                   f"--benchmark_min_time={0.0005 if options.quick else 0.02}",
+                   "--benchmark_enable_random_interleaving=true"]
+        if len(wanted) < len(listed):
+            command.append(f"--benchmark_filter=^({'|'.join(map(literally, wanted))})$")
+        answer(command, threads)
+        found = json.loads(pathlib.Path(out).read_text())
+    runs = {}
+    for run in found["benchmarks"]:
+        if run.get("run_type") == "iteration":
+            runs.setdefault(run["run_name"].removesuffix("/real_time"), []).append(run)
+    peaks = sorted(min(run["peak_before"], run["peak_after"]) for group in runs.values() for run in group)
+    usual = peaks[len(peaks) * 9 // 10]
+    kept = []
+    for name, group in runs.items():
+        quiet = [run for run in group
+                 if run["waited"] <= 0.05 and min(run["peak_before"], run["peak_after"]) >= 0.9 * usual]
+        enough = len(quiet) >= min(3, rounds)
+        counted = quiet if enough else group
+        seconds = [1e-6 * run["real_time"] for run in counted]
+        kept.append({"name": name, "threads": threads, "seconds": min(seconds), "median": results.median(seconds),
+                     "flops": group[0]["flops"], "bytes": group[0]["bytes"],
+                     "peak": results.median([max(run["peak_before"], run["peak_after"]) for run in counted]),
+                     "copy": float(found["context"]["copy_bytes"]), "cached": float(found["context"]["cached_bytes"]),
+                     "kept": len(quiet) if enough else 0, "rounds": rounds, "quiet": enough})
+    return kept
+
+
+def realtime(options):
+    """On one thread, as a stream's program would."""
+    program = [options.build / "benchmarks/phonaut-bench-realtime"]
+    found = []
+    for name in answer([*program, "list"], 1).splitlines():
+        if re.search(options.only, f"realtime/{name}"):
+            command = [*program, "--threads", 1, "--only", name, "--steps", 20 if options.quick else 10000]
+            one = json.loads(answer(command, 1))
+            found.append({**one, "quiet": one["waited"] <= 0.01})
+    return found
+
+
+def peers(options, key, python):
+    """One comparison, or None and a word where it cannot be."""
+    command = [sys.executable, ROOT / f"benchmarks/peers/compare_{key}", "--build", options.build, "--python", python,
+               "--threads", *options.threads]
+    if options.machine:
+        command += ["--machine", options.machine]
+    if options.rounds:
+        command += ["--rounds", options.rounds]
+    with tempfile.TemporaryDirectory() as folder:
+        out = pathlib.Path(folder) / "part.json"
+        status = subprocess.run([str(c) for c in [*command, "--json", out]]).returncode
+        if status == 0:
+            return json.loads(out.read_text())
+    if status != 77:
+        raise SystemExit(f"bench: compare_{key} ended with status {status}")
+    return None
+
+
+def peer_python(options):
+    own = ROOT / "build/peers/bin/python"
+    if options.peers:
+        if not own.exists():
+            subprocess.run([sys.executable, "-m", "venv", ROOT / "build/peers"], check=True)
+        subprocess.run([own, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+    return options.python or os.environ.get("PHONAUT_PEER_PYTHON") or (str(own) if own.exists() else sys.executable)
+
+
+def machine():
+    sys.path.insert(0, str(ROOT / "benchmarks/peers"))
+    import comparison
+    return comparison.machine()
+
+
+def measure(options):
+    found = {"format": results.FORMAT, "date": f"{datetime.date.today():%-d %B %Y}", "threads": options.threads,
+             "machine": options.machine or machine(), "quick": options.quick,
+             "command": "./bench --quick" if options.quick else "./bench"}
+
+    def wants(name):
+        return re.search(options.only, name)
+    say("-- the machine's limits")
+    found["limits"] = limits(options)
+    found["isa"] = found["limits"]["isa"]
+    say(tables.limits_table(found))
+    say("-- kernels")
+    found["kernels"] = [one for threads in options.threads for one in kernels(options, threads)]
+    say(tables.kernels_table(found))
+    say("-- streams")
+    found["realtime"] = realtime(options)
+    say(tables.realtime_table(found))
+    if wants("size"):
+        say("-- sizes")
+        found["size"] = size.measure(ROOT, options.build, compiling=not options.quick)
+        say(tables.size_table(found))
+    if options.quick:
+        say("left out: --quick measures nothing beside other libraries")
+        return found
+    python = peer_python(options)
+    for key in PEERS:
+        if not wants(f"peers/{key}"):
+            continue
+        say(f"-- beside other libraries: {key}")
+        part = peers(options, key, python)
+        if part:
+            found.setdefault("peers", {})[key] = part
+    return found
+
+
+# ---- what is made of it ----
+
+def draw(found, folder):
+    drawn = {"roofline.svg": pictures.roofline(found), "ratios.svg": pictures.ratios(found)}
+    for name, picture in drawn.items():
+        if picture:
+            (folder / name).write_text(picture)
+    return [name for name, picture in drawn.items() if picture]
+
+
+def write_docs(found):
+    text = DOCUMENT.read_text()
+    for key, part in tables.parts(found).items():
+        changed = tables.put(text, key, part)
+        if changed is None:
+            raise SystemExit(f"bench: {DOCUMENT} has no place marked <!-- {key} --> … <!-- /{key} -->")
+        text = changed
+    DOCUMENT.write_text(text)
+    say(f"{DOCUMENT.relative_to(ROOT)} has {', '.join(tables.parts(found))}; pictures: {', '.join(draw(found, DOCUMENT.parent))}")
+
+
+def main():
+    options = options_of(sys.argv[1:])
+    if options.write_docs and options.write_docs != pathlib.Path(""):
+        return write_docs(results.read(options.write_docs))
+    found = measure(options)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    options.json.write_text(json.dumps(found, indent=1))
+    table = options.json.with_suffix(".md")
+    table.write_text("\n\n".join(f"## {key}\n\n{text}" for key, text in tables.parts(found).items()) + "\n")
+    made = draw(found, options.json.parent)
+    say(f"\nNumbers: {options.json}\nTables: {table}" + "".join(f"\nPicture: {options.json.parent / name}" for name in made))
+    if options.write_docs is not None:
+        write_docs(found)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except results.Unreadable as reason:
+        sys.exit(f"bench: {reason}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"bench: {error.cmd[0]} ended with status {error.returncode}")

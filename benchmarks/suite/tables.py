@@ -1,0 +1,153 @@
+"""What ./bench and benchmarks/peers/compare_* measured, in words: the generated parts of docs/performance.md.
+
+A generated part stands between the marks `<!-- key -->` and `<!-- /key -->`; everything else on the page is written by hand.
+"""
+import math
+import re
+
+from results import limit_of, median
+
+
+def geometric_mean(values):
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def milliseconds(seconds):
+    return f"{1e3 * seconds:.3g}" if seconds < 1 else f"{1e3 * seconds:.0f}"
+
+
+def table(head, rows):
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def share_of_limit(row):
+    """(share, of what), or None where the work does not say what it must do."""
+    rate, name, amount = limit_of(row["flops"], row["bytes"], row["threads"], row["machine"])
+    return (amount / (min(row["ours"]) * rate), name) if amount else None
+
+
+def ratios(row):
+    """Of least and of median times; above 1, phonaut is faster."""
+    return min(row["theirs"]) / min(row["ours"]), median(row["theirs"]) / median(row["ours"])
+
+
+def limit_cell(row):
+    if row.get("ops"):
+        return f"{1e9 * min(row['ours']) / row['ops']:.0f} ns an op, peer {1e9 * min(row['theirs']) / row['ops']:.0f}"
+    share = share_of_limit(row)
+    return f"{share[0]:.0%} of {share[1]}" if share else ""
+
+
+def rows_table(rows):
+    """Both sides of each work, in milliseconds, and which share of the machine's limit phonaut reaches."""
+    rows = sorted(rows, key=lambda row: row["threads"])
+    limits = [limit_cell(row) for row in rows]
+    lines = []
+    for row, limit in zip(rows, limits):
+        cells = [" / ".join(milliseconds(f(row[side])) for f in (min, median)) for side in ("ours", "theirs")]
+        ratio = " / ".join(f"{r:.2f}" for r in ratios(row))
+        lines.append([row["work"], str(row["threads"]), cells[0], row["peer"], cells[1],
+                      f"**{ratio}**" if row["quiet"] else f"({ratio}: disturbed)", f"{row['kept']} of {row['rounds']}",
+                      *[limit] * any(limits)])
+    return table(["work", "threads", "phonaut, ms (min / median)", "peer", "its ms (min / median)",
+                  "ratio (min / median)", "rounds that count", *["of the limit"] * any(limits)], lines)
+
+
+def measured_line(part):
+    return f"Measured {part['date']} on {part['machine']} with `{part['command']}`."
+
+
+def section(part):
+    """One comparison."""
+    text = [measured_line(part), rows_table(part["rows"])]
+    if any(not row["quiet"] for row in part["rows"]):
+        text.append("Disturbed: hardly any round had the machine for itself, so that row is no result.")
+    factors = [f"{row['work']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}: "
+               f"{min(row['ours']) / row['sound']:.3f}" for row in part["rows"] if row.get("sound")]
+    if factors:
+        text.append(f"Real-time factor: {'; '.join(dict.fromkeys(factors))}.")
+    if part.get("memory"):
+        text.append(table(["memory beyond weights, their gradients and input, MB", "phonaut", "PyTorch",
+                           "phonaut / PyTorch"],
+                          [[m["work"], f"{m['ours']:.0f}", f"{m['theirs']:.0f}", f"**{m['ours'] / m['theirs']:.2f}**"]
+                           for m in part["memory"]]))
+    if part.get("about"):
+        text.append(part["about"])
+    return "\n\n".join(text)
+
+
+# ---- what ./bench itself measures ----
+
+def limits_table(found):
+    limits, threads = found["limits"], [str(n) for n in found["threads"]]
+    head = ["limit", *[f"{n} thread{'s' if n != '1' else ''}" for n in threads]]
+    rows = [[f"fp32 multiply-adds, {name}" if name != "bf16 pairs" else "products of bf16 pairs",
+             *[f"{rate[n]:.0f} GFLOP/s" for n in threads]]
+            for name, rate in limits["gflops"].items() if rate[threads[0]] > 0]
+    for name, level in limits["gbytes"].items():
+        for what in ("read", "copy"):
+            rows.append([f"{name}, {what}", *[f"{level[what][n]:.0f} GB/s" for n in threads]])
+    return table(head, rows)
+
+
+def kernel_share(kernel):
+    rate, name, amount = limit_of(kernel["flops"], kernel["bytes"], kernel["threads"],
+                                  [kernel["peak"], kernel["copy"], kernel["cached"]])
+    return (amount / (kernel["seconds"] * rate), name) if amount else None
+
+
+def largest_kernels(kernels):
+    """Of each op and direction the case that takes longest: (op, kernel), the longest first."""
+    best = {}
+    for kernel in kernels:
+        key = (kernel["name"].split("/")[0], kernel["name"].rsplit("/", 1)[1])
+        if kernel["threads"] == 1 and (key not in best or kernel["seconds"] > best[key]["seconds"]):
+            best[key] = kernel
+    return sorted(best.items())
+
+
+def kernels_table(found):
+    rows = []
+    for (op, direction), kernel in largest_kernels(found["kernels"]):
+        share = kernel_share(kernel)
+        size = kernel["name"][len(op) + 1:-len(direction) - 1]
+        rows.append([f"{op}, {direction}", size, f"{1e6 * kernel['seconds']:.3g}",
+                     f"{share[0]:.0%} of {share[1]}" if share else "", "" if kernel["quiet"] else "disturbed"])
+    return table(["op", "size", "µs", "of the limit", ""], rows)
+
+
+def realtime_table(found):
+    rows = [[r["name"], str(r["threads"]), str(r["steps"]), f"{1e3 * r['sound']:.0f}",
+             *[f"{1e3 * r[key]:.3g}" for key in ("p50", "p99", "most")], f"{r['mean'] / r['sound']:.4f}",
+             "" if r["quiet"] else f"others took {r['waited']:.0%} of its time"] for r in found["realtime"]]
+    return table(["stream", "threads", "steps", "sound a step, ms", "p50, ms", "p99, ms", "longest, ms",
+                  "real-time factor", ""], rows)
+
+
+def size_table(found):
+    size = found["size"]
+    rows = [[f"`{name}`, stripped", f"{bytes / 1e6:.2f} MB"] for name, bytes in size["programs"].items()]
+    rows += [[f"kernels for {isa}: code and constants", f"{bytes / 1e6:.2f} MB"] for isa, bytes in size["kernels"].items()]
+    rows += [[f"the rest of `libphonaut_cpu`", f"{size['rest'] / 1e6:.2f} MB"]]
+    rows += [[f"compiling {what}, one core", f"{seconds:.1f} s"] for what, seconds in size.get("compiling", {}).items()]
+    return table(["", ""], rows)
+
+
+PARTS = {"limits": limits_table, "kernels": kernels_table, "realtime": realtime_table, "size": size_table}
+
+
+def parts(found):
+    """Marked place -> text, of everything that was measured."""
+    import goals
+    line = measured_line({**found, "command": found["command"]})
+    texts = {key: f"{line}\n\n{make(found)}" for key, make in PARTS.items() if found.get(key)}
+    texts |= {key: section(part) for key, part in found.get("peers", {}).items()}
+    if found.get("peers"):
+        texts["goals"] = f"{line}\n\n{goals.table_of(found)}"
+    return texts
+
+
+def put(document, key, text):
+    """The document with `text` between the marks of `key`; None if it has no such place."""
+    marked = re.compile(rf"(<!-- {key} -->\n).*(<!-- /{key} -->)", re.DOTALL)
+    return marked.sub(lambda m: f"{m[1]}{text}\n{m[2]}", document) if marked.search(document) else None
