@@ -54,18 +54,24 @@ std::string by_threads(const std::vector<int>& threads, Cpu cpu, double unit, co
 }
 
 void print_limits(const std::vector<int>& threads, double seconds) {
+  const Cpu cpu;
   std::string sets;
-  Cpu cpu;
+  const auto add = [&](const std::string& name, const std::string& rates) {
+    sets += concat(sets.empty() ? "" : ", ", "\"", name, "\": ", rates);
+  };
   for (Isa isa : {Isa::baseline, Isa::avx2, Isa::avx512}) {
     if (!can_run(isa)) continue;
     Cpu one = cpu;
     one.isa = isa;
-    sets += concat(
-        "\"", name_of(isa),
-        "\": ", by_threads(threads, one, 1e-9, [&](const Cpu& c) { return measure_multiply_adds(c, seconds); }), ", ");
+    add(name_of(isa), by_threads(threads, one, 1e-9, [&](const Cpu& c) { return measure_multiply_adds(c, seconds); }));
   }
-  sets += "\"bf16 pairs\": " +
-          by_threads(threads, cpu, 1e-9, [&](const Cpu& c) { return measure_pair_products(c, seconds); });
+  for (Bf16Unit unit : {Bf16Unit::avx512, Bf16Unit::amx}) {
+    if (cpu.isa != Isa::avx512 || !can_run(unit)) continue;
+    Cpu one = cpu;
+    one.bf16_unit = unit;
+    add(concat("bf16 ", name_of(unit)),
+        by_threads(threads, one, 1e-9, [&](const Cpu& c) { return measure_bf16_products(c, seconds); }));
+  }
   std::string memory;
   for (size_t i = 0; i < levels(1).size(); ++i) {
     const auto bytes = [&](const Cpu& c) { return levels(c.threads)[i].bytes; };

@@ -118,7 +118,7 @@ def labelled(canvas, dots, x_of, y_of, right, top, bottom):
 
 
 def roof(canvas, limits, one, dots, bottom):
-    peaks = {name: rate[one] for name, rate in limits["gflops"].items() if rate[one] > 0 and name != "bf16 pairs"}
+    peaks = {name: rate[one] for name, rate in limits["gflops"].items() if not name.startswith("bf16 ")}
     memory = {name: level["read"][one] for name, level in limits["gbytes"].items()}
     high = 2 * max([*peaks.values(), *[y for *_, y in dots]])
     low = min([1, *[0.5 * y for *_, y in dots]])

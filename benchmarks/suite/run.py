@@ -126,7 +126,7 @@ def realtime(options):
 
 
 def peers(options, key, python):
-    """One comparison, or None and a word where it cannot be."""
+    """(one comparison or None, why there is none)."""
     command = [sys.executable, ROOT / f"benchmarks/peers/compare_{key}", "--build", options.build, "--python", python,
                "--threads", *options.threads]
     if options.machine:
@@ -137,10 +137,8 @@ def peers(options, key, python):
         out = pathlib.Path(folder) / "part.json"
         status = subprocess.run([str(c) for c in [*command, "--json", out]]).returncode
         if status == 0:
-            return json.loads(out.read_text())
-    if status != 77:
-        raise SystemExit(f"bench: compare_{key} ended with status {status}")
-    return None
+            return json.loads(out.read_text()), None
+    return None, "left out" if status == 77 else f"failed with status {status}"
 
 
 def peer_python(options):
@@ -159,37 +157,51 @@ def machine():
 
 
 def measure(options):
+    """Measures part by part, and keeps what there is in the file after each: the last parts take an hour."""
     found = {"format": results.FORMAT, "date": f"{datetime.date.today():%-d %B %Y}", "threads": options.threads,
              "machine": options.machine or machine(), "quick": options.quick,
              "command": "./bench --quick" if options.quick else "./bench"}
 
-    def wants(name):
-        return re.search(options.only, name)
+    def keep():
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, indent=1))
+
     say("-- the machine's limits")
     found["limits"] = limits(options)
     found["isa"] = found["limits"]["isa"]
     say(tables.limits_table(found))
+    keep()
     say("-- kernels")
     found["kernels"] = [one for threads in options.threads for one in kernels(options, threads)]
     say(tables.kernels_table(found))
+    keep()
     say("-- streams")
     found["realtime"] = realtime(options)
     say(tables.realtime_table(found))
-    if wants("size"):
+    keep()
+    if re.search(options.only, "size"):
         say("-- sizes")
         found["size"] = size.measure(ROOT, options.build, compiling=not options.quick)
         say(tables.size_table(found))
+        keep()
     if options.quick:
         say("left out: --quick measures nothing beside other libraries")
         return found
     python = peer_python(options)
+    missing = {}
     for key in PEERS:
-        if not wants(f"peers/{key}"):
+        if not re.search(options.only, f"peers/{key}"):
             continue
         say(f"-- beside other libraries: {key}")
-        part = peers(options, key, python)
+        part, why = peers(options, key, python)
         if part:
             found.setdefault("peers", {})[key] = part
+        else:
+            missing[key] = why
+        keep()
+    for key, why in missing.items():
+        say(f"{why}: the comparison {key}, as it said above")
+    found["failed"] = [key for key, why in missing.items() if why != "left out"]
     return found
 
 
@@ -219,14 +231,15 @@ def main():
     if options.write_docs and options.write_docs != pathlib.Path(""):
         return write_docs(results.read(options.write_docs))
     found = measure(options)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(found, indent=1))
+    failed = found.pop("failed", [])
     table = options.json.with_suffix(".md")
     table.write_text("\n\n".join(f"## {key}\n\n{text}" for key, text in tables.parts(found).items()) + "\n")
     made = draw(found, options.json.parent)
     say(f"\nNumbers: {options.json}\nTables: {table}" + "".join(f"\nPicture: {options.json.parent / name}" for name in made))
     if options.write_docs is not None:
         write_docs(found)
+    if failed:
+        sys.exit(f"bench: without {', '.join(failed)}")
 
 
 if __name__ == "__main__":

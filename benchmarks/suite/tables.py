@@ -81,9 +81,8 @@ def section(part):
 def limits_table(found):
     limits, threads = found["limits"], [str(n) for n in found["threads"]]
     head = ["limit", *[f"{n} thread{'s' if n != '1' else ''}" for n in threads]]
-    rows = [[f"fp32 multiply-adds, {name}" if name != "bf16 pairs" else "products of bf16 pairs",
-             *[f"{rate[n]:.0f} GFLOP/s" for n in threads]]
-            for name, rate in limits["gflops"].items() if rate[threads[0]] > 0]
+    rows = [[f"products in bf16, {name[5:]}" if name.startswith("bf16 ") else f"fp32 multiply-adds, {name}",
+             *[f"{rate[n]:.0f} GFLOP/s" for n in threads]] for name, rate in limits["gflops"].items()]
     for name, level in limits["gbytes"].items():
         for what in ("read", "copy"):
             rows.append([f"{name}, {what}", *[f"{level[what][n]:.0f} GB/s" for n in threads]])

@@ -23,6 +23,17 @@ double best_rate(double seconds, double units, const F& run) {
   return best;
 }
 
+/// Ones, from a cache line on: loads and stores that cross lines take twice as long.
+struct Floats {
+  float* data;
+  explicit Floats(long n) : data(static_cast<float*>(HostMemory::allocate(static_cast<size_t>(n) * sizeof(float)))) {
+    std::fill_n(data, n, 1.f);
+  }
+  Floats(const Floats&) = delete;
+  Floats& operator=(const Floats&) = delete;
+  ~Floats() { HostMemory::release(data); }
+};
+
 /// Rounds over `floats` numbers that take long enough to be timed.
 long rounds_over(long floats) { return std::max(1L, (6L << 20) / floats); }
 
@@ -51,18 +62,17 @@ double measure_bf16_products(const Cpu& cpu, double seconds) {
 
 double measure_reads(const Cpu& cpu, long bytes, double seconds) {
   const long floats = std::max(1024L, bytes / 4) * cpu.threads, rounds = rounds_over(floats);
-  const std::vector<float> x(static_cast<size_t>(floats), 1.f);
+  const Floats x(floats);
   std::vector<float> sink(static_cast<size_t>(cpu.threads));
   return best_rate(seconds, 4.0 * static_cast<double>(floats * rounds),
-                   [&] { kernel::probe_read(cpu, rounds, x.data(), floats, sink.data()); });
+                   [&] { kernel::probe_read(cpu, rounds, x.data, floats, sink.data()); });
 }
 
 double measure_copies(const Cpu& cpu, long bytes, double seconds) {
   const long floats = std::max(1024L, bytes / 8) * cpu.threads, rounds = rounds_over(floats);
-  const std::vector<float> x(static_cast<size_t>(floats), 1.f);
-  std::vector<float> y(x.size());
+  const Floats x(floats), y(floats);
   return best_rate(seconds, 8.0 * static_cast<double>(floats * rounds),
-                   [&] { kernel::probe_copy(cpu, rounds, x.data(), y.data(), floats); });
+                   [&] { kernel::probe_copy(cpu, rounds, x.data, y.data, floats); });
 }
 
 Machine measure_machine(const Cpu& cpu, double seconds) {
