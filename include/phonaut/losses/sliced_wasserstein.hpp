@@ -64,7 +64,7 @@ template <class B>
 Var<B, 0> sliced_wasserstein(const Var<B, 2>& any, const Tensor<B, 2>& slices) {
   using S = typename B::Scalar;
   static_assert(std::is_same_v<typename B::Memory, HostMemory>, "sliced_wasserstein runs on the host");
-  check_channels("sliced_wasserstein", any.shape(), slices.extent(0), concat("slices ", text(slices.shape())));
+  check_channels("sliced_wasserstein", any.shape(), slices.extent(0), "slices ", slices.shape());
   const Var<B, 2> x = rowwise(any);
   auto& ctx = x.context();
   detail::check_alone("sliced_wasserstein", ctx);

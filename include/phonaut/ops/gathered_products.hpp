@@ -85,7 +85,7 @@ void check_choice(const char* op, const RowChoice<B>& choice, long rows, long av
 /// or a choice is not a row of v.
 template <class B>
 Var<B, 2> gathered_products(const Var<B, 2>& any_u, const Var<B, 2>& any_v, const RowChoice<B>& choice) {
-  check_channels("gathered_products", any_u.shape(), any_v.extent(1), concat("the rows of ", text(any_v.shape())));
+  check_channels("gathered_products", any_u.shape(), any_v.extent(1), "the rows of ", any_v.shape());
   detail::check_choice("gathered_products", choice, any_u.extent(0), any_v.extent(0));
   const Var<B, 2> u = rowwise(any_u), v = rowwise(any_v);
   auto& ctx = u.context();

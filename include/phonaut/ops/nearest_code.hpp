@@ -42,7 +42,7 @@ inline long nearest_code_scratch(long entries) { return entries + 16; }
 /// or the table is empty.
 template <class B>
 Tensor<B, 1, std::int32_t> nearest_code(Context<B>& ctx, const Tensor<B, 2>& x, const Tensor<B, 2>& table) {
-  check_channels("nearest_code", x.shape(), table.extent(1), concat("the table ", text(table.shape())));
+  check_channels("nearest_code", x.shape(), table.extent(1), "the table ", table.shape());
   if (table.extent(0) == 0) throw ShapeError("nearest_code: the table has no rows to choose from");
   auto code = ctx.template empty_of<std::int32_t, 1>({x.extent(0)});
   const Tensor<B, 1> scratch = ctx.empty(Shape<1>{kernel::nearest_code_scratch(table.extent(0))});

@@ -160,7 +160,7 @@ Clusters<B> kmeans_from(Context<B>& ctx, const Tensor<B, 2>& points, const Tenso
                         const Replacement& replacement) {
   using S = typename B::Scalar;
   using W = kernel::Wide<S>;
-  check_channels("kmeans", points.shape(), start.extent(1), concat("the means ", text(start.shape())));
+  check_channels("kmeans", points.shape(), start.extent(1), "the means ", start.shape());
   const long count = start.extent(0), dims = start.extent(1);
   Clusters<B> clusters{ctx.clone(start), ctx.zeros(Shape<1>{count}), {}};
   const auto sums = ctx.template empty_of<W, 1>({count * (dims + 1)});
