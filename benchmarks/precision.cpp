@@ -6,6 +6,7 @@
 // Prints the tables of docs/precision.md. --only leaves out rows without the word in their name. Models have weights of
 // a seed unless --weights names a file: zipformer-s, zipformer-m, ssl (safetensors), autoencoder (a trained folder or
 // its model.safetensors).
+#include <phonaut/core/packed_weights.hpp>
 #include <phonaut/io/safetensors.hpp>
 #include <phonaut/models/zipformer_ssl.hpp>
 #include <phonaut/training/checkpoint.hpp>
@@ -92,7 +93,13 @@ Difference compare(Context<B>& ctx, const std::function<std::vector<float>()>& o
 struct Shape3 {
   const char* name;
   long m, n, k;
-  char layout;  ///< l: linear forward (b by columns), i: gradient of its input, w: of its weight (a by columns)
+  char layout;          ///< l: linear forward (b by columns), i: gradient of its input, w: of its weight (a by columns)
+  bool packed = false;  ///< b was packed before
+};
+
+struct OneMatrix {
+  Param<B, 2> weight;
+  static void visit(auto& self, auto&& f) { f("weight", self.weight); }
 };
 
 void product_table(const Options& o) {
@@ -107,8 +114,13 @@ void product_table(const Options& o) {
       {"flagship's projection", 600, 96, 256, 'l'},
       {"attention scores", 500, 500, 32, 'l'},
       {"attention values", 500, 48, 500, 'i'},
+      {"feed-forward in, weights packed", 500, 1536, 512, 'l', true},
+      {"a second of a stream", 50, 1536, 512, 'l'},
+      {"a second of a stream, weights packed", 50, 1536, 512, 'l', true},
       {"16 frames of a stream", 16, 1536, 512, 'l'},
+      {"16 frames of a stream, weights packed", 16, 1536, 512, 'l', true},
       {"one frame", 1, 1536, 512, 'l'},
+      {"one frame, weights packed", 1, 1536, 512, 'l', true},
   };
   std::printf(
       "| product | m × n × k | fp32, GFLOP/s | bf16, GFLOP/s | speed-up | relative error "
@@ -118,7 +130,10 @@ void product_table(const Options& o) {
     const long m = o.smoke ? std::min(s.m, 20L) : s.m;
     Context<B> ctx(B{}, 1);
     ctx.threads(o.threads);
-    const auto a = draw<float>(ctx, m * s.k, Init::normal(1)), b = draw<float>(ctx, s.k * s.n, Init::normal(1));
+    const auto a = draw<float>(ctx, m * s.k, Init::normal(1));
+    const OneMatrix b{make_param(ctx, Shape<2>{s.n, s.k}, Init::normal(1))};
+    const PackedWeights packed(b);
+    if (s.packed) ctx.packed(&packed);
     std::vector<float> c(static_cast<size_t>(m * s.n));
     const kernel::Gemm<float> g{.m = m,
                                 .n = s.n,
@@ -126,7 +141,7 @@ void product_table(const Options& o) {
                                 .a = a.data(),
                                 .a_row = s.layout == 'w' ? 1 : s.k,
                                 .a_col = s.layout == 'w' ? m : 1,
-                                .b = b.data(),
+                                .b = b.weight.tensor().data(),
                                 .b_row = s.layout == 'l' ? 1 : s.n,
                                 .b_col = s.layout == 'l' ? s.k : 1,
                                 .c = c.data(),
@@ -199,6 +214,34 @@ void zipformer_rows(const Options& o, const std::string& size, const ZipformerCo
             }));
 }
 
+/// Chunks of 32 frames, 0.64 s, of a causal encoder that keeps its states.
+void stream_rows(const Options& o, const std::string& size, const ZipformerConfig& config) {
+  const std::string name = "zipformer-" + size + ", a chunk of a stream";
+  if (!o.wants(name)) return;
+  const Chunking chunking{.frames = 32, .left = 128};
+  Context<B> ctx(B{}, 1);
+  ctx.threads(o.threads);
+  ZipformerEncoder<B> model(ctx, {.encoder = config.causal().with_training(ZipformerTraining::off())});
+  load_if_given(o, "zipformer-" + size + "-causal", model);
+  const auto noise = [&](long frames) {
+    return input(ctx, Shape<3>{1, frames, 80}, draw<float>(ctx, frames * 80, Init::normal(1)));
+  };
+  const auto ahead = noise(13), chunk = noise(2 * chunking.frames);  // what the stem looks ahead comes first
+  const PackedWeights packed(model);
+  for (const bool pack : {false, true}) {
+    ctx.packed(pack ? &packed : nullptr);
+    auto state = model.start(1, chunking);
+    model({ahead, {}, 100}, state);
+    const Times t = time_both(ctx, o, [&] { model({chunk, {}, 100}, state); });
+    const Difference d = compare(ctx, [&] {
+      auto fresh = model.start(1, chunking);
+      model({ahead, {}, 100}, fresh);
+      return values_of(model({chunk, {}, 100}, fresh).frames);
+    });
+    print_row(name + (pack ? ", weights packed" : ""), t, d);
+  }
+}
+
 void ssl_row(const Options& o) {
   if (!o.wants("ssl")) return;
   Context<B> ctx(B{}, 1);
@@ -269,6 +312,8 @@ int run(const Options& o) {
   if (!o.smoke) {
     zipformer_rows(o, "s", ZipformerConfig::small());
     zipformer_rows(o, "m", ZipformerConfig::medium());
+    stream_rows(o, "s", ZipformerConfig::small());
+    stream_rows(o, "m", ZipformerConfig::medium());
     ssl_row(o);
   }
   return 0;

@@ -11,6 +11,8 @@
 #include "catch.hpp"
 #include "kernels/isas.hpp"
 #include "phonaut/core/error.hpp"
+#include "phonaut/core/packed_weights.hpp"
+#include "phonaut/core/param.hpp"
 #include "phonaut/ops/gemm.hpp"
 
 #ifdef PHONAUT_TEST_EMULATED_AMX
@@ -292,6 +294,66 @@ TEST_CASE("gemm runs batches, and rows that overlap") {
     for (long batch : {2L, 5L, 9L})
       run_everywhere(
           {.m = 33, .n = 19, .k = 24, .batch = batch, .a = layout[0], .b = layout[1], .bias = true, .gap = 3});
+}
+
+struct OneMatrix {
+  Param<Cpu, 2> weight;
+  static void visit(auto& self, auto&& f) { f("weight", self.weight); }
+};
+
+TEST_CASE("weights that were packed before give the same bits") {
+  Context<Cpu> ctx;
+  for (const auto& [n, k] : {std::pair{70L, 61L}, {300L, 33L}, {129L, 2048L}, {40L, 1500L}, {5L, 7L}}) {
+    const OneMatrix model{make_param(ctx, Shape<2>{n, k}, Init::normal(1))};
+    const PackedWeights packed(model);
+    CHECK(packed.count() == (can_run(Bf16Unit::avx512) ? 1 : 0));
+    for (const long m : {1L, 3L, 8L, 9L, 40L, 65L, 200L, 300L}) {
+      const auto a = numbers(m * k, 1), bias = numbers(n, 2);
+      for (auto [name, cpu, multiply] : multipliers())
+        for (const int threads : {1, 3}) {
+          cpu.threads = threads;
+          const auto product = [&](const PackedWeights* weights) {
+            cpu.packed = weights;
+            std::vector<float> c(static_cast<size_t>(m * n), poison);
+            multiply(cpu, Gemm<float>{.m = m,
+                                      .n = n,
+                                      .k = k,
+                                      .a = a.data(),
+                                      .a_row = k,
+                                      .b = model.weight.tensor().data(),
+                                      .b_row = 1,
+                                      .b_col = k,
+                                      .c = c.data(),
+                                      .c_row = n,
+                                      .bias = bias.data()});
+            return c;
+          };
+          INFO(name << " m " << m << " n " << n << " k " << k << " threads " << threads);
+          const auto without = product(nullptr), with = product(&packed);
+          CHECK(std::memcmp(without.data(), with.data(), with.size() * sizeof(float)) == 0);
+        }
+    }
+  }
+}
+
+TEST_CASE("packed weights are found by place and shape, and rounded as products round them") {
+  Context<Cpu> ctx;
+  const OneMatrix model{make_param(ctx, Shape<2>{3, 5}, Init::normal(1))};
+  float* w = model.weight.tensor().data();
+  w[1] = 1 + 3 * 0x1p-8f, w[2] = 1e-42f, w[3] = poison, w[4] = -0x1.fefffep127f;
+  const PackedWeights packed(model);
+  CHECK(to_bf16(w[1]) == 0x3f82);
+  CHECK(to_bf16(w[2]) == 0);
+  CHECK((to_bf16(w[3]) & 0x7fff) > 0x7f80);
+  CHECK(to_bf16(w[4]) == 0xff7f);
+  CHECK(packed.find(w + 1) == nullptr);
+  if (!can_run(Bf16Unit::avx512)) return;
+  REQUIRE(packed.find(w) != nullptr);
+  CHECK(packed.find(w)->rows == 3);
+  CHECK(packed.bytes() > 0);
+  const auto* words = static_cast<const std::uint16_t*>(packed.find(w)->words.data());
+  for (long p = 0; p < 5; ++p) CHECK(words[p] == to_bf16(w[p]));
+  CHECK(words[5] == 0);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "kernels/isas.hpp"
 #include "phonaut/core/full_precision.hpp"
+#include "phonaut/core/packed_weights.hpp"
 #include "phonaut/encoders/zipformer/zipformer_encoder.hpp"
 #include "phonaut/frontends/resample.hpp"
 #include "phonaut/layers/conv1d.hpp"
@@ -191,7 +192,7 @@ TEST_CASE("losses, filters, codes and optimisers stay in single precision") {
 }
 
 TEST_CASE("a Zipformer in bf16 is near the one in fp32, the same on any number of threads") {
-  const auto output = [](Precision precision, int threads) {
+  const auto output = [](Precision precision, int threads, bool pack = false) {
     Context<B> ctx(Cpu{}, 1);
     ctx.precision(precision);
     ctx.threads(threads);
@@ -199,10 +200,14 @@ TEST_CASE("a Zipformer in bf16 is near the one in fp32, the same on any number o
         .stacks = {{.dim = 32, .layers = 1, .heads = 4, .feedforward = 64, .kernel = 31},
                    {.dim = 48, .layers = 1, .heads = 4, .feedforward = 64, .kernel = 31, .downsample = 2}}};
     const ZipformerEncoder<B> model(ctx, {.encoder = config.with_training(ZipformerTraining::off())});
+    const PackedWeights packed(model);
+    if (pack) ctx.packed(&packed);
     return values_of(model({drawn(ctx, Shape<3>{2, 200, 80}, 5), {}, 100}).frames);
   };
   const auto full = output(Precision::fp32, 1), lower = output(Precision::bf16, 1);
   CHECK(output(Precision::bf16, 3) == lower);
+  CHECK(output(Precision::bf16, 1, true) == lower);
+  CHECK(output(Precision::fp32, 1, true) == full);
   double off = 0, size = 0;
   for (size_t i = 0; i < full.size(); ++i) {
     off += std::pow(static_cast<double>(full[i]) - static_cast<double>(lower[i]), 2);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <phonaut/core/frozen_weights.hpp>
+#include <phonaut/io/audio.hpp>
 #include <phonaut/losses/adversarial.hpp>
 #include <phonaut/losses/balancer.hpp>
 #include <phonaut/losses/dac_mel.hpp>
@@ -35,6 +36,17 @@ DataLoader::Config loader_config(const ModelConfig& model, const TrainConfig& co
           .batch_seconds = 1e6,  // counted in recordings instead
           .batch_size = config.recordings,
           .seed = config.seed};
+}
+
+/// Recordings as often as pieces of them fit into their length, so that each second of speech is heard as often as
+/// others.
+std::vector<Utterance> by_length(const std::vector<Utterance>& recordings, double piece) {
+  std::vector<Utterance> all;
+  for (const Utterance& u : recordings) {
+    const double seconds = u.seconds > 0 ? u.seconds : audio_info(u.path).seconds();
+    all.insert(all.end(), static_cast<size_t>(std::max(1L, std::lround(seconds / piece))), u);
+  }
+  return all;
 }
 
 /// The batch as other voices through other microphones would have it, cut to its shortest recording: discriminators
@@ -113,7 +125,7 @@ Codec new_model(Context<B>& ctx, const ModelConfig& model_config, const TrainCon
   DataLoader::Config some = loader_config(model_config, config);
   some.batch_size = 16;
   some.prefetch = 0;
-  const auto batch = DataLoader(recordings_of(config.data, "train"), some).next();
+  const auto batch = DataLoader(by_length(recordings_of(config.data, "train"), config.seconds), some).next();
   const Waveform<B> speech = varied_speech(ctx, *batch, config, model.config.samples_per_code());
   double power = 0;
   for (const float v : values_of(speech.samples)) power += v * v / static_cast<double>(speech.samples.size());
@@ -138,7 +150,8 @@ std::vector<Utterance> recordings_of(const std::vector<std::string>& data, const
 
 Codec untrained(Context<B>& ctx, const ModelConfig& model_config, const TrainConfig& config) {
   Codec model = new_model(ctx, model_config, config);
-  DataLoader loader(recordings_of(config.data, "train"), loader_config(model_config, config));
+  DataLoader loader(by_length(recordings_of(config.data, "train"), config.seconds),
+                    loader_config(model_config, config));
   ctx.train();
   for (long level = 0; level < model_config.levels; ++level) {  // one codebook finds its entries with each batch
     const auto batch = loader.next();
@@ -168,7 +181,8 @@ Trained train(Context<B>& ctx, const ModelConfig& model_config, const TrainConfi
                      {.rate = rate, .clip = 10});
   trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));
   Judges judges(ctx, config);
-  DataLoader loader(recordings_of(config.data, "train"), loader_config(model_config, config));
+  DataLoader loader(by_length(recordings_of(config.data, "train"), config.seconds),
+                    loader_config(model_config, config));
 
   const DacMelLoss<B> mel(ctx, {.sample_rate = static_cast<double>(model_config.rate)});
   using Parts = std::vector<LossBalancer<B, 2>::Part>;

@@ -17,6 +17,7 @@
 
 #include "gemm_dot.hpp"
 #include "gemm_pack.hpp"
+#include "packed_matrix.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
 
@@ -43,12 +44,16 @@ static_assert(n_block % tile_columns == 0);
 constexpr long rows_for_dots = 8;         // ... dot products win where k is consecutive on both sides,
 constexpr long rows_for_transposed = 64;  // ... reading b in the role of a does,
 constexpr long rows_for_direct_b = 128;   // ... and reading rows of b in place.
+constexpr long rows_for_packed = 256;     // As rows_for_transposed, where b is packed already.
 // A second thread costs a few microseconds; it should bring so much work with it, or so many numbers to read and write.
 constexpr double flops_per_thread = 1.5e6, numbers_per_thread = 1e5;
 
 constexpr TileTable tiles = make_tiles<false>(), transposed_tiles = make_tiles<true>();
 template <bool rounded>
-constexpr DotTable dot_tiles = make_dot_tiles<rounded>();
+constexpr DotTable dot_tiles = make_dot_tiles<rounded, false>();
+#if defined(__AVX512BF16__)
+constexpr DotTable packed_dot_tiles = make_dot_tiles<true, true>();
+#endif
 
 PHONAUT_INLINE long min(long a, long b) { return a < b ? a : b; }
 
@@ -60,17 +65,21 @@ struct Rectangle {
 };
 
 /// Rows [m0, m1) and columns [n0, n1) of the product of matrix q. For the transposed way `g` has a and b exchanged (so
-/// has the rectangle), but c and bias stay as they are.
+/// has the rectangle), but c and bias stay as they are; its a may be `packed`.
 template <bool rounded, bool transposed>
-void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, float* memory, const Finish& finish) {
+void multiply_tiles(const Gemm<float>& g, const PackedMatrix& packed, const Rectangle& r, bool direct_b, float* memory,
+                    const Finish& finish) {
   const float* a = g.a + r.q * g.a_batch;
   const float* b = g.b + r.q * g.b_batch;
   float* c = g.c + r.q * g.c_batch;
   float* packed_b = memory;
   float* panel = memory + k_block * n_block;
-  const EvenBlocks k_blocks(g.k > 0 ? g.k : 1, k_block * numbers_per_word), panels(r.m1 - r.m0, tile_rows);
+  // Whole registers of words in each block, but for the last one.
+  const EvenBlocks k_blocks(g.k > 0 ? blocks_of(g.k, numbers_along) : 1, k_block / Vec::lanes),
+      panels(r.m1 - r.m0, tile_rows);
   for (long kb = 0; kb < k_blocks.count; ++kb) {
-    const long p0 = g.k > 0 ? k_blocks.begin(kb) : 0, k = g.k > 0 ? k_blocks.begin(kb + 1) - p0 : 0;
+    const long p0 = min(g.k, k_blocks.begin(kb) * numbers_along),
+               k = min(g.k, k_blocks.begin(kb + 1) * numbers_along) - p0;
     const long words = words_of(k);
     const bool add = g.add || kb > 0;
     const float* bias = kb == 0 ? g.bias : nullptr;
@@ -83,7 +92,9 @@ void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, flo
       for (long i = 0; i < panels.count; ++i) {
         const long row = r.m0 + panels.begin(i), rows = r.m0 + panels.begin(i + 1) - row;
         Panel of_a{k_a + (row - r.m0) * g.a_row, g.a_row, g.a_col};
-        if constexpr (rounded) {
+        if (rounded && transposed && packed.words) {
+          of_a = {packed.words + row * packed.row + p0 / numbers_per_word, packed.row, 1};
+        } else if constexpr (rounded) {
           of_a = pack_panel(rows, k, of_a.data, of_a.row, of_a.col, panel, panel_row);
         } else if (of_a.col == 1 && crowds_cache(of_a.row) && columns > 4 * tile_columns) {
           for (long l = 0; l < rows; ++l) copy(of_a.data + l * of_a.row, k, panel + l * panel_row);
@@ -109,7 +120,8 @@ void multiply_tiles(const Gemm<float>& g, const Rectangle& r, bool direct_b, flo
 
 /// Rows of a against rows of b: of both, a few at a time stay in L1.
 template <bool rounded>
-void multiply_dots(const Gemm<float>& g, const Rectangle& r, const Finish& finish) {
+void multiply_dots(const Gemm<float>& g, [[maybe_unused]] const PackedMatrix& packed, const Rectangle& r,
+                   const Finish& finish) {
   const float* a = g.a + r.q * g.a_batch;
   const float* b = g.b + r.q * g.b_batch;
   float* c = g.c + r.q * g.c_batch;
@@ -121,6 +133,14 @@ void multiply_dots(const Gemm<float>& g, const Rectangle& r, const Finish& finis
     for (long i = inner0; i < inner1; i += dot_rows) {
       const long rows = min(dot_rows, inner1 - i);
       const DotTile run = dot_tiles<rounded>.entry[rows - 1][columns - 1];
+#if defined(__AVX512BF16__)
+      if (few_rows && packed.words) {
+        packed_dot_tiles.entry[rows - 1][columns - 1](g.k, a + i * g.a_row, g.a_row, packed.words + o * packed.row,
+                                                      packed.row, c + i * g.c_row + o, g.c_row, 1, nullptr,
+                                                      g.bias ? g.bias + o : nullptr, g.add);
+        continue;
+      }
+#endif
       if (few_rows)
         run(g.k, a + i * g.a_row, g.a_row, b + o * g.b_col, g.b_col, c + i * g.c_row + o, g.c_row, 1, nullptr,
             g.bias ? g.bias + o : nullptr, g.add);
@@ -179,7 +199,13 @@ void multiply(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
   if (given.m <= 0 || given.n <= 0 || given.batch <= 0) return;
   const bool consecutive_k = (given.a_col == 1 || given.k == 1) && (given.b_row == 1 || given.k == 1);
   const bool dots = consecutive_k && given.k > 0 && min(given.m, given.n) <= rows_for_dots;
-  const bool transposed = !dots && consecutive_k && given.m <= rows_for_transposed && given.m < given.n;
+  PackedMatrix packed;
+#if defined(__AVX512BF16__)
+  if (cpu.packed && given.batch == 1 && given.b_row == 1 && given.b_col == given.k)
+    packed = find_packed(cpu.packed, given.b, given.n, given.k);
+#endif
+  const long rows_in_place = packed.words ? rows_for_packed : rows_for_transposed;
+  const bool transposed = !dots && consecutive_k && given.m <= rows_in_place && given.m < given.n;
   const bool direct_b = !rounded && given.b_col == 1 && given.m <= rows_for_direct_b;
   Gemm<float> g = given;
   if (transposed) {
@@ -205,11 +231,11 @@ void multiply(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
                         min(g.n, column_units * part_n / grid.n * column_unit),
                         min(g.n, column_units * (part_n + 1) / grid.n * column_unit)};
       if (dots) {
-        multiply_dots<rounded>(g, r, finish);
+        multiply_dots<rounded>(g, packed, r, finish);
         continue;
       }
-      if (transposed) multiply_tiles<rounded, true>(g, r, false, memory + t * floats_per_thread, finish);
-      else multiply_tiles<rounded, false>(g, r, direct_b, memory + t * floats_per_thread, finish);
+      if (transposed) multiply_tiles<rounded, true>(g, packed, r, false, memory + t * floats_per_thread, finish);
+      else multiply_tiles<rounded, false>(g, {}, r, direct_b, memory + t * floats_per_thread, finish);
     }
   });
 }

@@ -39,7 +39,8 @@ PHONAUT_INLINE void sum_each(const Vec (&x)[4], float (&to)[4]) {
 ///
 /// Meanwhile columns * k numbers behind b_j are fetched, which are the next rows where they lie without gaps: one after
 /// the other, as memory likes it. Read as `columns` streams that end after k numbers, it gives half as much.
-template <bool rounded, int rows, int columns>
+/// `packed`: rows of b are words already, with zeros behind k (packed_matrix.hpp), and b_row counts places of words.
+template <bool rounded, int rows, int columns, bool packed>
 void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, float* c, long c_row, long c_col,
               const float* bias_of_row, const float* bias_of_column, bool add) {
   Vec acc[rows][4];
@@ -51,10 +52,12 @@ void dot_tile(long k, const float* a, long a_row, const float* b, long b_row, fl
   const auto step = [&](long p, long n) PHONAUT_FORCE_INLINE {
     const auto load = [&](const float* from) PHONAUT_FORCE_INLINE { return words_along<rounded>(from, n); };
 #pragma GCC unroll 4
-    for (int j = 0; j < columns * numbers_per_word; ++j) __builtin_prefetch(ahead + columns * p + j * Vec::lanes);
+    for (int j = 0; j < columns * (packed ? 1 : numbers_per_word); ++j)
+      __builtin_prefetch(ahead + (packed ? columns * p / numbers_per_word : columns * p) + j * Vec::lanes);
     Vec bv[columns];
 #pragma GCC unroll 4
-    for (int j = 0; j < columns; ++j) bv[j] = load(b + j * b_row + p);
+    for (int j = 0; j < columns; ++j)
+      bv[j] = packed ? Vec::load(b + j * b_row + p / numbers_per_word) : load(b + j * b_row + p);
 #pragma GCC unroll 4
     for (int i = 0; i < rows; ++i) {
       const Vec av = load(a + i * a_row + p);
@@ -84,19 +87,19 @@ using DotTile = void (*)(long k, const float* a, long a_row, const float* b, lon
 struct DotTable {
   DotTile entry[dot_rows][dot_columns];
 };
-template <bool rounded, int rows = 1>
+template <bool rounded, bool packed, int rows = 1>
 constexpr void fill_dot_tiles(DotTable& table) {
   static_assert(dot_columns == 4);
-  table.entry[rows - 1][0] = dot_tile<rounded, rows, 1>;
-  table.entry[rows - 1][1] = dot_tile<rounded, rows, 2>;
-  table.entry[rows - 1][2] = dot_tile<rounded, rows, 3>;
-  table.entry[rows - 1][3] = dot_tile<rounded, rows, 4>;
-  if constexpr (rows < dot_rows) fill_dot_tiles<rounded, rows + 1>(table);
+  table.entry[rows - 1][0] = dot_tile<rounded, rows, 1, packed>;
+  table.entry[rows - 1][1] = dot_tile<rounded, rows, 2, packed>;
+  table.entry[rows - 1][2] = dot_tile<rounded, rows, 3, packed>;
+  table.entry[rows - 1][3] = dot_tile<rounded, rows, 4, packed>;
+  if constexpr (rows < dot_rows) fill_dot_tiles<rounded, packed, rows + 1>(table);
 }
-template <bool rounded>
+template <bool rounded, bool packed>
 constexpr DotTable make_dot_tiles() {
   DotTable table{};
-  fill_dot_tiles<rounded>(table);
+  fill_dot_tiles<rounded, packed>(table);
   return table;
 }
 

@@ -62,6 +62,8 @@ Bf16Unit best_bf16_unit() noexcept;
 /// OMP_NUM_THREADS where set, else the number of processors this process may use.
 int default_threads() noexcept;
 
+class PackedWeights;  // core/packed_weights.hpp
+
 /// SIMD kernels, chosen at run time by `isa`, on `threads` threads.
 struct Cpu : Reference {
   using Scalar = float;
@@ -71,6 +73,8 @@ struct Cpu : Reference {
   Precision precision = Precision::fp32;
   /// What multiplies in bf16, with `isa` avx512; weaker sets have none.
   Bf16Unit bf16_unit = best_bf16_unit();
+  /// Weights that products in bf16 find rounded already; none if null.
+  const PackedWeights* packed = nullptr;
 };
 
 /// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream).
