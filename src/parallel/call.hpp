@@ -1,6 +1,7 @@
 #pragma once
 // What every communicator of ours does alike: compares what the ranks call, and cuts a sum into parts.
 #include <algorithm>
+#include <array>
 #include <exception>
 #include <string>
 #include <vector>
@@ -15,7 +16,14 @@ struct Call {
   Kind kind = Kind::barrier;
   long n = 0;  ///< elements of a sum, else bytes
   long root = 0;
+  std::array<char, 232> why{};  ///< of Kind::abandoned: the beginning of its reason
   bool operator==(const Call&) const = default;
+
+  static Call last(Kind kind, const std::string& why) {
+    Call call{kind, 0, 0, {}};
+    std::copy_n(why.begin(), std::min(why.size(), call.why.size() - 1), call.why.begin());
+    return call;
+  }
 };
 
 inline std::string text(const Call& call) {
@@ -31,7 +39,7 @@ inline std::string text(const Call& call) {
     case Call::Kind::duplicate:
       return "another channel";
     case Call::Kind::abandoned:
-      return "nothing, because it has failed";
+      return concat("nothing, because it has failed: ", call.why.data());
     case Call::Kind::ended:
       return "nothing, because it has ended";
     case Call::Kind::barrier:

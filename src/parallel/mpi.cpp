@@ -84,7 +84,7 @@ class MpiCommunicator final : public Communicator {
   void all_reduce(double* values, long n) override { add_up(values, n, MPI_DOUBLE, Call::Kind::sum_doubles); }
 
   void broadcast(void* values, std::size_t bytes, int root) override {
-    const InCall call(*this, {Call::Kind::broadcast, static_cast<long>(bytes), root});
+    const InCall call(*this, {Call::Kind::broadcast, static_cast<long>(bytes), root, {}});
     auto* const at = static_cast<char*>(values);
     for (std::size_t first = 0; first < bytes; first += most) {
       MPI_Request request = MPI_REQUEST_NULL;
@@ -96,26 +96,26 @@ class MpiCommunicator final : public Communicator {
   void all_gather(const void* mine, std::size_t bytes, void* all) override {
     if (bytes > most)
       throw ConfigError(concat("mpi: a rank can tell the others ", most, " bytes at once, not ", bytes));
-    const InCall call(*this, {Call::Kind::all_gather, static_cast<long>(bytes), 0});
+    const InCall call(*this, {Call::Kind::all_gather, static_cast<long>(bytes), 0, {}});
     if (bytes > 0) exchange(mine, static_cast<int>(bytes), MPI_BYTE, all);
   }
-  void barrier() override { const InCall call(*this, {Call::Kind::barrier, 0, 0}); }
+  void barrier() override { const InCall call(*this, {Call::Kind::barrier, 0, 0, {}}); }
 
   std::shared_ptr<Communicator> duplicate() override {
-    const InCall call(*this, {Call::Kind::duplicate, 0, 0});
+    const InCall call(*this, {Call::Kind::duplicate, 0, 0, {}});
     MPI_Comm copy = MPI_COMM_NULL;
     check(MPI_Comm_dup(comm_, &copy), "another channel");
     return std::make_shared<MpiCommunicator>(session_, copy);
   }
-  void abandon(const std::string&) noexcept override { close(Call::Kind::abandoned); }
+  void abandon(const std::string& why) noexcept override { close(Call::Kind::abandoned, why); }
 
   /// Says the last word on this channel, unless all know that it is over; after the collective that another thread may
   /// be in, whose messages must not be mixed with it.
-  void close(Call::Kind kind) noexcept {
+  void close(Call::Kind kind, const std::string& why = {}) noexcept {
     const std::lock_guard lock(mutex_);
     if (closed_) return;
     closed_ = true;
-    last_ = kind;
+    last_ = Call::last(kind, why);
     if (!in_call_) say_last();
   }
 
@@ -169,7 +169,7 @@ class MpiCommunicator final : public Communicator {
     if (session_->over) return;
     try {
       auto word = std::make_unique<Session::LastWord>();
-      word->said = {last_, 0, 0};
+      word->said = last_;
       word->heard.resize(static_cast<size_t>(size_));
       if (MPI_Iallgather(&word->said, sizeof(Call), MPI_BYTE, word->heard.data(), sizeof(Call), MPI_BYTE, comm_,
                          &word->request) != MPI_SUCCESS)
@@ -190,7 +190,7 @@ class MpiCommunicator final : public Communicator {
   /// rank.
   template <class T>
   void add_up(T* values, long n, MPI_Datatype type, Call::Kind kind) {
-    const InCall call(*this, {kind, n, 0});
+    const InCall call(*this, {kind, n, 0, {}});
     const auto ranks = static_cast<size_t>(size_);
     const auto add = [&](T* to, const T* from, long count, long apart) {
       std::copy_n(from, count, to);
@@ -241,7 +241,7 @@ class MpiCommunicator final : public Communicator {
   int rank_ = 0, size_ = 1;
   std::mutex mutex_;
   bool in_call_ = false, closed_ = false;
-  Call::Kind last_ = Call::Kind::ended;
+  Call last_;
   std::string failure_;
   Call said_;
   std::vector<Call> heard_;

@@ -51,20 +51,20 @@ class ThreadCommunicator final : public Communicator {
   void all_reduce(double* values, long n) override { add_up(values, n); }
 
   void broadcast(void* values, std::size_t bytes, int root) override {
-    const auto& posts = meet({{Call::Kind::broadcast, static_cast<long>(bytes), root}, values, values});
+    const auto& posts = meet({{Call::Kind::broadcast, static_cast<long>(bytes), root, {}}, values, values});
     if (rank_ != root && bytes > 0) std::memcpy(values, posts[static_cast<size_t>(root)].mine, bytes);
     finish();
   }
   void all_gather(const void* mine, std::size_t bytes, void* all) override {
-    const auto& posts = meet({{Call::Kind::all_gather, static_cast<long>(bytes), 0}, all, mine});
+    const auto& posts = meet({{Call::Kind::all_gather, static_cast<long>(bytes), 0, {}}, all, mine});
     for (size_t r = 0; bytes > 0 && r < posts.size(); ++r)
       std::memcpy(static_cast<char*>(all) + r * bytes, posts[r].mine, bytes);
     finish();
   }
-  void barrier() override { meet({{Call::Kind::barrier, 0, 0}, nullptr, nullptr}); }
+  void barrier() override { meet({{Call::Kind::barrier, 0, 0, {}}, nullptr, nullptr}); }
 
   std::shared_ptr<Communicator> duplicate() override {
-    meet({{Call::Kind::duplicate, 0, 0}, nullptr, nullptr});
+    meet({{Call::Kind::duplicate, 0, 0, {}}, nullptr, nullptr});
     {
       const std::lock_guard lock(group_->mutex);
       if (!channel_->next) channel_->next = std::make_shared<Channel>(group_->size);
@@ -78,9 +78,10 @@ class ThreadCommunicator final : public Communicator {
     finish();  // nobody asks for another one before all have let go of this one
     return copy;
   }
-  void abandon(const std::string& why) noexcept override {
+  void abandon(const std::string& why) noexcept override { leave("has failed: " + why); }
+  void leave(const std::string& how) noexcept {
     const std::lock_guard lock(group_->mutex);
-    if (group_->failure.empty()) group_->failure = concat("rank ", rank_, ' ', why);
+    if (group_->failure.empty()) group_->failure = concat("rank ", rank_, ' ', how);
     group_->changed.notify_all();
   }
 
@@ -116,12 +117,12 @@ class ThreadCommunicator final : public Communicator {
     return posts;
   }
   /// The others still read what this rank brought, so it stays until all are done.
-  void finish() { meet({{Call::Kind::barrier, 0, 0}, nullptr, nullptr}, true); }
+  void finish() { meet({{Call::Kind::barrier, 0, 0, {}}, nullptr, nullptr}, true); }
 
   template <class T>
   void add_up(T* values, long n) {
     const auto& posts =
-        meet({{sizeof(T) == 4 ? Call::Kind::sum_floats : Call::Kind::sum_doubles, n, 0}, values, values});
+        meet({{sizeof(T) == 4 ? Call::Kind::sum_floats : Call::Kind::sum_doubles, n, 0, {}}, values, values});
     // Each rank adds up one part, and tells all.
     const Part part = part_of(n, rank_, group_->size);
     std::array<T, 512> block;
@@ -153,19 +154,18 @@ void run_on_threads(int count, const std::function<void(Ranks)>& work) {
   for (int r = 0; r < count; ++r)
     threads.emplace_back([&, r] {
       const auto communicator = std::make_shared<ThreadCommunicator>(group, channel, r);
-      std::string why = "has ended while others wait for it";
       try {
         work(Ranks(communicator));
+        communicator->leave("has ended while others wait for it");
       } catch (const RankError& error) {
-        why = concat("has failed: ", error.what());
+        communicator->abandon(error.what());
         const std::lock_guard lock(group->mutex);
         if (!group->consequence) group->consequence = std::current_exception();
       } catch (...) {
-        why = "has failed: " + reason_of(std::current_exception());
+        communicator->abandon(reason_of(std::current_exception()));
         const std::lock_guard lock(group->mutex);
         if (!group->cause) group->cause = std::current_exception();
       }
-      communicator->abandon(why);
     });
   for (std::thread& t : threads) t.join();
   if (group->cause) std::rethrow_exception(group->cause);

@@ -23,7 +23,7 @@ BackgroundSums::~BackgroundSums() {
   }
   changed_.notify_all();
   // An update is broken off: the others must not wait for the rest of it.
-  if (busy) abandon();
+  if (busy) ranks_.abandon("an update was broken off");
   thread_.join();
 }
 

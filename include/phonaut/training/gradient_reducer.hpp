@@ -27,6 +27,17 @@ struct ReductionTimes {
 
 namespace detail {
 
+/// Calls work(); an exception that leaves it is told to the other ranks.
+template <class F>
+auto or_abandon(const Ranks& ranks, const F& work) {
+  try {
+    return work();
+  } catch (const std::exception& error) {
+    ranks.abandon(error.what());
+    throw;
+  }
+}
+
 /// Adds up pieces of memory over ranks, one after the other, on a thread of its own.
 class BackgroundSums {
  public:
@@ -44,8 +55,7 @@ class BackgroundSums {
   /// Waits until the first `count` pieces since the last `reset` are added up. Throws what the reduction threw.
   void wait_for(size_t count);
   void reset();
-  /// Tells the other ranks that no more will come.
-  void abandon() noexcept { ranks_.abandon("has broken off an update"); }
+  const Ranks& ranks() const { return ranks_; }
   ReductionTimes times() const;
 
  private:
@@ -86,7 +96,7 @@ class GradientReducer {
  public:
   using S = typename B::Scalar;
   struct Config {
-    double bucket_megabytes = 4;  ///< of gradients added up at once; a single larger parameter has one of its own
+    double bucket_megabytes = 1;  ///< of gradients added up at once; a single larger parameter has one of its own
   };
 
   /// Gives every rank the weights of rank 0, states included. Throws RankError if the ranks' models differ, ConfigError
@@ -104,17 +114,28 @@ class GradientReducer {
 
   /// The gradients of `loss` added to `gradients`, then over all ranks: a collective.
   void backward(const Var<B, 0>& loss, Gradients<B>& gradients) {
-    Context<B>& ctx = loss.context();
     // What is broken off here leaves the others with half an update.
-    struct Guard {
-      GradientReducer& reducer;
-      bool finished = false;
-      ~Guard() {
-        if (finished) return;
-        if (reducer.sums_) reducer.sums_->abandon();
-        else reducer.ranks_.abandon("has broken off an update");
-      }
-    } guard{*this};
+    detail::or_abandon(sums_ ? sums_->ranks() : ranks_, [&] { walk(loss, gradients); });
+  }
+
+  ReductionTimes times() const { return sums_ ? sums_->times() : ReductionTimes{}; }
+  /// How many buckets there are; 0 before the first update.
+  size_t buckets() const { return buckets_.size(); }
+
+ private:
+  struct Bucket {
+    Tensor<B, 1> values;  ///< gradients, then for each parameter how many ranks have one
+    std::vector<std::uint32_t> members;
+    size_t missing = 0;
+  };
+  struct Place {
+    size_t bucket = 0;
+    long first = 0, flag = 0;
+    bool taken = false;
+  };
+
+  void walk(const Var<B, 0>& loss, Gradients<B>& gradients) {
+    Context<B>& ctx = loss.context();
     if (buckets_.empty()) {
       // The first time tells the order in which the others will come.
       std::vector<std::uint32_t> order;
@@ -134,24 +155,7 @@ class GradientReducer {
       ctx.backward(loss, gradients, take);
     }
     finish(ctx, gradients);
-    guard.finished = true;
   }
-
-  ReductionTimes times() const { return sums_ ? sums_->times() : ReductionTimes{}; }
-  /// How many buckets there are; 0 before the first update.
-  size_t buckets() const { return buckets_.size(); }
-
- private:
-  struct Bucket {
-    Tensor<B, 1> values;  ///< gradients, then for each parameter how many ranks have one
-    std::vector<std::uint32_t> members;
-    size_t missing = 0;
-  };
-  struct Place {
-    size_t bucket = 0;
-    long first = 0, flag = 0;
-    bool taken = false;
-  };
 
   bool on_device() const {
     return !std::is_same_v<typename B::Memory, HostMemory> && ranks_.communicator()->reaches_device();

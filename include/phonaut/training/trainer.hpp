@@ -55,7 +55,7 @@ class Trainer {
     double clip = 1;              ///< greatest norm of all gradients together; infinity: never clipped
     long accumulate = 1;          ///< losses per update
     long give_up_after = 20;      ///< so many dropped losses or updates in a row end the training
-    double bucket_megabytes = 4;  ///< with other ranks: gradients that are added up at once
+    double bucket_megabytes = 1;  ///< with other ranks: gradients that are added up at once
   };
 
   /// Puts the context into training mode. Throws ConfigError for options out of range, RankError if the models of the
@@ -79,28 +79,12 @@ class Trainer {
   /// Takes a loss: walks back, and updates the parameters if it is the last one of its update. Throws NumericalError
   /// when too many in a row were not finite.
   TrainStep step(const Var<B, 0>& loss) {
-    const Told told(ctx_->ranks());
-    if (const double value = static_cast<double>(item(loss)); !finite_everywhere(value)) {
-      ctx_->clear();
-      return drop_loss(value, {});
-    }
-    return step_finite(loss);
+    return detail::or_abandon(ctx_->ranks(), [&] { return take(loss); });
   }
   /// Computes a loss and takes it. One that is not finite is computed a second time, with the same draws, to see where.
   template <std::invocable Loss>
   TrainStep step(const Loss& compute) {
-    const Told told(ctx_->ranks());
-    const Random draws = ctx_->random();
-    double value = 0;
-    {
-      const Var<B, 0> loss = compute();
-      value = static_cast<double>(item(loss));
-      if (finite_everywhere(value)) return step_finite(loss);
-    }
-    ctx_->clear();
-    std::string where = spoiled_weight();
-    if (where.empty()) where = spoiled_value(compute, draws);
-    return drop_loss(value, where);
+    return detail::or_abandon(ctx_->ranks(), [&] { return compute_and_take(compute); });
   }
 
   long step_count() const { return ctx_->step(); }
@@ -129,6 +113,27 @@ class Trainer {
   }
 
  private:
+  TrainStep take(const Var<B, 0>& loss) {
+    if (const double value = static_cast<double>(item(loss)); !finite_everywhere(value)) {
+      ctx_->clear();
+      return drop_loss(value, {});
+    }
+    return step_finite(loss);
+  }
+  template <class Loss>
+  TrainStep compute_and_take(const Loss& compute) {
+    const Random draws = ctx_->random();
+    double value = 0;
+    {
+      const Var<B, 0> loss = compute();
+      value = static_cast<double>(item(loss));
+      if (finite_everywhere(value)) return step_finite(loss);
+    }
+    ctx_->clear();
+    std::string where = spoiled_weight();
+    if (where.empty()) where = spoiled_value(compute, draws);
+    return drop_loss(value, where);
+  }
   TrainStep step_finite(const Var<B, 0>& loss) {
     TrainStep done{.step = ctx_->step()};
     if (reducer_ && pending_ + 1 == config_.accumulate) reducer_->backward(loss, gradients_);
@@ -161,20 +166,6 @@ class Trainer {
     return done.updated ? done : drop(done, concat("norm of the gradients ", found.norm, spoiled));
   }
 
-  /// Tells the other ranks of an exception.
-  class Told {
-   public:
-    explicit Told(const Ranks& ranks) : ranks_(ranks), before_(std::uncaught_exceptions()) {}
-    Told(const Told&) = delete;
-    Told& operator=(const Told&) = delete;
-    ~Told() {
-      if (std::uncaught_exceptions() > before_) ranks_.abandon("has left a step of training with an exception");
-    }
-
-   private:
-    const Ranks& ranks_;
-    int before_;
-  };
   /// Whether the losses of all ranks are finite; all come to the same answer.
   bool finite_everywhere(double loss) const {
     bool all = std::isfinite(loss);
