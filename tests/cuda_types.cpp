@@ -7,6 +7,7 @@
 #include "phonaut/ops/linear.hpp"
 #include "phonaut/ops/map.hpp"
 #include "phonaut/testing/gradient_check.hpp"
+#include "phonaut/training/gradient_reducer.hpp"
 
 using namespace phonaut;
 
@@ -17,6 +18,8 @@ static_assert(
 static_assert(std::is_same_v<decltype(sum(std::declval<Var<Cuda, 2>>())), Var<Cuda, 0>>);
 
 #ifdef PHONAUT_HAS_CUDA
+template class phonaut::GradientReducer<Cuda>;  // sums over ranks compile for a GPU, with NCCL and without
+
 TEST_CASE("the same code runs on Cuda, or says why not", "[cuda]") {
   using phonaut::testing::compare;
   using phonaut::testing::normal;

@@ -115,7 +115,8 @@ TEST_CASE("a loss or a way back that throws on one rank ends the training of all
   }
 }
 
-TEST_CASE("models of different shapes do not train together", "[parallel][threads]") {
+TEST_CASE("models or seeds that differ do not train together, nor a trainer that was made too early",
+          "[parallel][threads]") {
   const auto said = on_threads<std::string>(2, [](const Ranks& ranks) {
     Context<Cpu> ctx;
     Mixture<Cpu> model(ctx, 5 + ranks.rank());
@@ -124,6 +125,21 @@ TEST_CASE("models of different shapes do not train together", "[parallel][thread
   });
   CHECK(said[0] == said[1]);
   CHECK(said[0].find("the model of rank 0 has 101 elements, that of rank 1 has 125") != std::string::npos);
+  for (const std::string& m : on_threads<std::string>(2, [](const Ranks& ranks) {
+         Context<Cpu> ctx(Cpu{}, static_cast<std::uint64_t>(ranks.rank()));
+         Mixture<Cpu> model(ctx);
+         ctx.join(ranks);
+         return message_of<RankError>([&] { Trainer<Cpu>(ctx, model, AdamW<Cpu>(ctx.backend(), model), {}); });
+       }))
+    CHECK(m.find("rank 0 has the seed 0, rank 1 has 1") != std::string::npos);
+  for (const std::string& m : on_threads<std::string>(2, [](const Ranks& ranks) {
+         Context<Cpu> ctx;
+         Mixture<Cpu> model(ctx);
+         Trainer<Cpu> trainer(ctx, model, AdamW<Cpu>(ctx.backend(), model), {});
+         ctx.join(ranks);
+         return message_of<StateError>([&] { trainer.step([&] { return sum(ctx.lift(model.kernel)); }); });
+       }))
+    CHECK(m == "trainer: its context has joined 2 ranks since it was made; join them first");
 }
 
 TEST_CASE("n ranks train as one with n times the batch, and have the same bits", "[parallel][threads]") {

@@ -64,6 +64,8 @@ Var<B, R> mean_over_ranks(const Var<B, R>& mean, double count) {
   if (ctx.batch_ranks().alone()) return mean;
   if (!(count >= 0 && std::isfinite(count)))
     throw ConfigError(concat("mean_over_ranks: a mean over ", count, " things has no weight"));
+  if constexpr (!std::is_floating_point_v<S>)
+    throw ConfigError("ranks: only backends of floats or doubles can be reduced over ranks");
   std::vector<double> sums(static_cast<size_t>(mean.size()) + 1, 0.0);
   if (count > 0) {
     const auto values = values_of(mean);

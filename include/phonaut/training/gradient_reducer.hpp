@@ -99,8 +99,8 @@ class GradientReducer {
     double bucket_megabytes = 1;  ///< of gradients added up at once; a single larger parameter has one of its own
   };
 
-  /// Gives every rank the weights of rank 0, states included. Throws RankError if the ranks' models differ, ConfigError
-  /// unless buckets have a size.
+  /// Gives every rank the weights of rank 0, states included. Throws RankError if the ranks' models or seeds differ,
+  /// ConfigError unless buckets have a size.
   template <class Model>
   GradientReducer(Context<B>& ctx, const Model& model, Config config)
       : config_(config), ranks_(ctx.ranks()), parameters_(flat_parameters<B>(model)) {
@@ -176,6 +176,11 @@ class GradientReducer {
       if (marks[r] != marks[0])
         throw RankError(concat("gradient reducer: the model of rank 0 has ", sizes[0], " elements, that of rank ", r,
                                " has ", sizes[r], ", and their names or shapes differ"));
+    const auto seeds = ranks_.all_gather(ctx.random().seed);
+    for (size_t r = 1; r < seeds.size(); ++r)
+      if (seeds[r] != seeds[0])
+        throw RankError(concat("gradient reducer: rank 0 has the seed ", seeds[0], ", rank ", r, " has ", seeds[r],
+                               ", but the draws of a step must be the same on all"));
     for_each_weight(model, [&](const std::string&, const auto& w) {
       using T = std::remove_cvref_t<decltype(*w.tensor().data())>;
       std::vector<T> host(static_cast<size_t>(w.size()));

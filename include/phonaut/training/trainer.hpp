@@ -58,8 +58,8 @@ class Trainer {
     double bucket_megabytes = 1;  ///< with other ranks: gradients that are added up at once
   };
 
-  /// Puts the context into training mode. Throws ConfigError for options out of range, RankError if the models of the
-  /// ranks differ.
+  /// Puts the context into training mode. Throws ConfigError for options out of range, RankError if the models or
+  /// seeds of the ranks differ.
   template <class Model>
   Trainer(Context<B>& ctx, const Model& model, Optimiser optimiser, Config config)
       : ctx_(&ctx), optimiser_(std::move(optimiser)), config_(std::move(config)), clip_(model, {.most = config_.clip}) {
@@ -79,11 +79,13 @@ class Trainer {
   /// Takes a loss: walks back, and updates the parameters if it is the last one of its update. Throws NumericalError
   /// when too many in a row were not finite.
   TrainStep step(const Var<B, 0>& loss) {
+    check_joined();
     return detail::or_abandon(ctx_->ranks(), [&] { return take(loss); });
   }
   /// Computes a loss and takes it. One that is not finite is computed a second time, with the same draws, to see where.
   template <std::invocable Loss>
   TrainStep step(const Loss& compute) {
+    check_joined();
     return detail::or_abandon(ctx_->ranks(), [&] { return compute_and_take(compute); });
   }
 
@@ -113,6 +115,12 @@ class Trainer {
   }
 
  private:
+  /// A trainer that was made before its context joined others would train by itself, unnoticed.
+  void check_joined() const {
+    if (!reducer_ && !ctx_->ranks().alone())
+      throw StateError(concat("trainer: its context has joined ", ctx_->ranks().size(),
+                              " ranks since it was made; join them first"));
+  }
   TrainStep take(const Var<B, 0>& loss) {
     if (const double value = static_cast<double>(item(loss)); !finite_everywhere(value)) {
       ctx_->clear();
