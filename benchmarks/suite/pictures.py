@@ -98,7 +98,7 @@ def axes(canvas, box, across, up, x_title, y_title):
         return bottom - (bottom - top) * math.log(v / up[0]) / math.log(up[1] / up[0])
     for v in decades(*across):
         canvas.line(x_of(v), top, x_of(v), bottom, "#e5e5e5")
-        canvas.text(x_of(v), bottom + 16, f"{v:g}", anchor="middle")
+        canvas.text(x_of(v), bottom + 16, f"{v:g}" if v < 1e4 else f"1e{round(math.log10(v))}", anchor="middle")
     for v in decades(*up):
         canvas.line(left, y_of(v), right, y_of(v), "#e5e5e5")
         canvas.text(left - 6, y_of(v) + 4, f"{v:g}", anchor="end")
@@ -134,7 +134,8 @@ def roof(canvas, limits, one, dots, bottom):
         # From the left or lower edge to where the highest peak begins.
         start, end = max(across[0], low / rate), min(across[1], best / rate)
         canvas.line(x_of(start), y_of(start * rate), x_of(end), y_of(end * rate), "#777", 1.0, dashed=True)
-        canvas.text(x_of(start) + 4, y_of(start * rate) - 5, f"{name}: {rate:.0f} GB/s", 9, colour="#555", turn=-38)
+        rise = math.degrees(math.atan2(y_of(start * rate) - y_of(end * rate), x_of(end) - x_of(start)))
+        canvas.text(x_of(start) + 2, y_of(start * rate) - 6, f"{name}: {rate:.0f} GB/s", 9, colour="#555", turn=-rise)
     labelled(canvas, dots, x_of, y_of, box[2], box[1], box[3])
 
 
@@ -199,7 +200,7 @@ def ratios(found):
             canvas.bar(start, y + 1, end - start, 9, colour, f"{work}: {ratio:.2f}")
             if by.get(most) and len(by) > 1:
                 canvas.line(x_of(by[most]), y, x_of(by[most]), y + 11, "#111", 1.6)
-            canvas.text(max(end, x_of(1)) + 4, y + 9, f"{ratio:.2f}", 9)
+            canvas.text(max(end, x_of(by.get(most, ratio))) + 4, y + 9, f"{ratio:.2f}", 9)
             y += 13
         y += 20
     return canvas.svg()
