@@ -75,14 +75,17 @@ void time_case(benchmark::State& state, const Case& c, const Cpu& cpu, bool back
 
 int main(int argc, char** argv) {
   Cpu cpu;
-  bool smoke = false;
+  bool smoke = false, list = false;
   const char* precision = "fp32";
   int kept = 1;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--smoke") == 0) smoke = true;
     else if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) cpu.threads = std::max(1, std::atoi(argv[++i]));
     else if (std::strcmp(argv[i], "--precision") == 0 && i + 1 < argc) precision = argv[++i];
-    else argv[kept++] = argv[i];
+    else {
+      list |= std::strncmp(argv[i], "--benchmark_list_tests", 22) == 0;
+      argv[kept++] = argv[i];
+    }
   }
   argc = kept;
   try {
@@ -101,7 +104,8 @@ int main(int argc, char** argv) {
       if (smoke) b->Iterations(1);
     }
   }
-  machine = measure_machine(cpu, smoke ? 0.01 : 0.6);
+  const double seconds = smoke || list ? 0.01 : 0.6;
+  machine = measure_machine(cpu, seconds);
   std::printf(
       "machine (%s, %d threads, products in %s): %.1f GFLOP/s fp32, copy %.1f GB/s in memory, %.1f GB/s in L2\n",
       name_of(cpu.isa), cpu.threads, name_of(cpu.precision), 1e-9 * machine.flops, 1e-9 * machine.copy_bytes,
@@ -111,8 +115,8 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("copy_bytes", std::to_string(machine.copy_bytes));
   benchmark::AddCustomContext("cached_bytes", std::to_string(machine.cached_bytes));
   benchmark::RunSpecifiedBenchmarks();
-  const Machine after = measure_machine(cpu, smoke ? 0.01 : 0.6);
-  if (!smoke && (after.flops < 0.9 * machine.flops || after.flops > 1.1 * machine.flops))
+  const Machine after = measure_machine(cpu, seconds);
+  if (!smoke && !list && (after.flops < 0.9 * machine.flops || after.flops > 1.1 * machine.flops))
     std::printf("note: the machine's peak moved from %.1f to %.1f GFLOP/s during the run; run again when it is quiet\n",
                 1e-9 * machine.flops, 1e-9 * after.flops);
   return 0;

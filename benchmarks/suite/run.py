@@ -77,7 +77,7 @@ def kernels(options, threads):
     """Every case that `--only` chooses. A repetition counts if nobody took its processors for more than a twentieth of its
     time and the machine's peak, looked at before and after it, was within a tenth of what it mostly is."""
     program = [options.build / "benchmarks/phonaut-bench", "--threads", threads]
-    listed = [line for line in answer([*program, "--smoke", "--benchmark_list_tests=true"], threads).splitlines()
+    listed = [line for line in answer([*program, "--benchmark_list_tests=true"], threads).splitlines()
               if line.endswith("/real_time")]
     wanted = [name for name in listed if re.search(options.only, f"kernels/{name}")]
     if not wanted:

@@ -96,11 +96,14 @@ def kernel_share(kernel):
 
 
 def largest_kernels(kernels):
-    """Of each op and direction the case that takes longest: (op, kernel), the longest first."""
+    """Of each op and direction the case with most to compute, or to move: ((op, direction), kernel) by name."""
     best = {}
+
+    def work(kernel):
+        return kernel["flops"], kernel["bytes"]
     for kernel in kernels:
         key = (kernel["name"].split("/")[0], kernel["name"].rsplit("/", 1)[1])
-        if kernel["threads"] == 1 and (key not in best or kernel["seconds"] > best[key]["seconds"]):
+        if kernel["threads"] == 1 and (key not in best or work(kernel) > work(best[key])):
             best[key] = kernel
     return sorted(best.items())
 
