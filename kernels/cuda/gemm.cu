@@ -1,4 +1,5 @@
-// Matrix products by cuBLAS. cuBLAS counts columns first, so the row-major product c = a b is asked for as cᵀ = bᵀ aᵀ.
+// Matrix products: cuBLAS where the operands are matrices as it knows them, own tiles for the rest, which are above all
+// the overlapping rows of strided convolutions.
 #include "phonaut/ops/gemm.hpp"
 
 #include "cuda.cuh"
@@ -7,60 +8,72 @@ namespace phonaut::kernel {
 
 namespace {
 
-/// One handle per host thread; making one is slow, and a handle serves one thread at a time.
-cublasHandle_t handle_for(const Cuda& backend) {
-  struct Owner {
-    cublasHandle_t handle = nullptr;
-    ~Owner() {
-      if (handle) cublasDestroy(handle);
+constexpr int kTile = 64, kDepth = 16, kEach = 4, kTileThreads = (kTile / kEach) * (kTile / kEach);
+
+/// One tile of c per block; each thread keeps 4 × 4 of its elements, 16 rows and columns apart, so that neighbouring
+/// threads read neighbouring floats. Of the padding in `a` and `b`, one float, comes that no two rows share a bank.
+__global__ void __launch_bounds__(kTileThreads) tile_kernel(Gemm<float> g, long column_tiles) {
+  PHONAUT_SHARED(float, a_tile, kDepth*(kTile + 1));
+  PHONAUT_SHARED(float, b_tile, kDepth*(kTile + 1));
+  const long row = blockIdx.x / column_tiles * kTile, column = blockIdx.x % column_tiles * kTile;
+  const int x = static_cast<int>(threadIdx.x) % (kTile / kEach), y = static_cast<int>(threadIdx.x) / (kTile / kEach);
+  for (long q = blockIdx.y; q < g.batch; q += gridDim.y) {
+    const float *a = g.a + q * g.a_batch, *b = g.b + q * g.b_batch;
+    float sum[kEach][kEach] = {};
+    for (long depth = 0; depth < g.k; depth += kDepth) {
+      for (int i = static_cast<int>(threadIdx.x); i < kTile * kDepth; i += kTileThreads) {
+        // Neighbouring threads walk along the axis that is contiguous.
+        const int ar = g.a_col == 1 ? i / kDepth : i % kTile, ap = g.a_col == 1 ? i % kDepth : i / kTile;
+        const int bc = g.b_col == 1 ? i % kTile : i / kDepth, bp = g.b_col == 1 ? i / kTile : i % kDepth;
+        a_tile[ap * (kTile + 1) + ar] =
+            row + ar < g.m && depth + ap < g.k ? a[(row + ar) * g.a_row + (depth + ap) * g.a_col] : 0.f;
+        b_tile[bp * (kTile + 1) + bc] =
+            column + bc < g.n && depth + bp < g.k ? b[(depth + bp) * g.b_row + (column + bc) * g.b_col] : 0.f;
+      }
+      __syncthreads();
+      for (int p = 0; p < kDepth; ++p) {
+        float left[kEach], right[kEach];
+        for (int i = 0; i < kEach; ++i) {
+          left[i] = a_tile[p * (kTile + 1) + y + i * (kTile / kEach)];
+          right[i] = b_tile[p * (kTile + 1) + x + i * (kTile / kEach)];
+        }
+        for (int i = 0; i < kEach; ++i)
+          for (int j = 0; j < kEach; ++j) sum[i][j] += left[i] * right[j];
+      }
+      __syncthreads();
     }
-  };
-  thread_local Owner owner;
-  if (!owner.handle) {
-    cuda::check(cublasCreate(&owner.handle), "cublasCreate");
-    cuda::check(cublasSetMathMode(owner.handle, CUBLAS_PEDANTIC_MATH), "cublasSetMathMode");
+    for (int i = 0; i < kEach; ++i)
+      for (int j = 0; j < kEach; ++j) {
+        const long r = row + y + i * (kTile / kEach), c = column + x + j * (kTile / kEach);
+        if (r >= g.m || c >= g.n) continue;
+        float& to = g.c[q * g.c_batch + r * g.c_row + c];
+        const float value = sum[i][j] + (g.bias ? g.bias[c] : 0.f);
+        to = g.add ? to + value : value;
+      }
   }
-  cuda::check(cublasSetStream(owner.handle, cuda::stream_of(backend)), "cublasSetStream");
-  return owner.handle;
 }
 
 }  // namespace
 
-void gemm(const Cuda& backend, const Gemm<float>& g) {
+void gemm(const Cuda& cuda, const Gemm<float>& g) {
   if (g.m == 0 || g.n == 0 || g.batch == 0) return;
-  float beta = g.add ? 1.f : 0.f;
-  if (g.bias) {
-    const float* bias = g.bias;
-    float* c = g.c;
-    const long n = g.n, m = g.m, c_row = g.c_row, c_batch = g.c_batch;
-    const bool add = g.add;
-    cuda::for_each(backend, g.batch * m * n, [=] __device__(long i) {
-      float& to = c[i / (m * n) * c_batch + i / n % m * c_row + i % n];
-      to = add ? to + bias[i % n] : bias[i % n];
-    });
-    beta = 1.f;
+  if (g.k > 0 && cuda::fits_blas(g)) {
+    Gemm<float> product = g;
+    if (g.bias) {
+      cuda::for_each_at(cuda, "the bias of a matrix product", g.batch * g.m, g.n, [=] __device__(long r, long c) {
+        float& to = g.c[r / g.m * g.c_batch + r % g.m * g.c_row + c];
+        to = g.add ? to + g.bias[c] : g.bias[c];
+      });
+      product.bias = nullptr;
+      product.add = true;
+    }
+    cuda::matrix_product(cuda, product);
+    return;
   }
-  if (g.k == 0 && !g.bias && !g.add) {
-    float* c = g.c;
-    const long n = g.n, m = g.m, c_row = g.c_row, c_batch = g.c_batch;
-    cuda::for_each(backend, g.batch * m * n,
-                   [=] __device__(long i) { c[i / (m * n) * c_batch + i / n % m * c_row + i % n] = 0; });
-  }
-  if (g.k == 0) return;
-  const float alpha = 1.f;
-  // A matrix whose rows are contiguous is, column-major, its own transpose; hence N where col stride is 1.
-  const bool a_plain = g.a_col == 1, b_plain = g.b_col == 1;
-  const auto lead = [](long row, long col, bool plain, long least) {
-    const long stride = plain ? row : col;
-    return static_cast<int>(stride > least ? stride : least);
-  };
-  cuda::check(cublasSgemmStridedBatched(handle_for(backend), b_plain ? CUBLAS_OP_N : CUBLAS_OP_T,
-                                        a_plain ? CUBLAS_OP_N : CUBLAS_OP_T, static_cast<int>(g.n),
-                                        static_cast<int>(g.m), static_cast<int>(g.k), &alpha, g.b,
-                                        lead(g.b_row, g.b_col, b_plain, b_plain ? g.n : g.k), g.b_batch, g.a,
-                                        lead(g.a_row, g.a_col, a_plain, a_plain ? g.k : g.m), g.a_batch, &beta, g.c,
-                                        static_cast<int>(g.c_row), g.c_batch, static_cast<int>(g.batch)),
-              "a matrix product");
+  const long row_tiles = (g.m + kTile - 1) / kTile, column_tiles = (g.n + kTile - 1) / kTile;
+  cuda::launch(cuda, "a matrix product in tiles",
+               cuda::Grid{row_tiles * column_tiles, kTileThreads, std::min(g.batch, 65535L)}, tile_kernel, g,
+               column_tiles);
 }
 
 }  // namespace phonaut::kernel

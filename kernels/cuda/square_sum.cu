@@ -1,34 +1,23 @@
 #include "phonaut/training/formula/square_sum.hpp"
 
-#include "cuda.cuh"
+#include "reduce.cuh"
 
 namespace phonaut::kernel {
 
-namespace {
-
-constexpr int kSquareThreads = 1024;
-
-/// One block per stretch, fixed strides, a tree in double: the same bits on every run.
-__global__ void square_sum_kernel(const float* x, long n, double* total) {
-  __shared__ double part[kSquareThreads];
-  double sum = 0;
-  for (long i = threadIdx.x; i < n; i += kSquareThreads) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-  part[threadIdx.x] = sum;
-  __syncthreads();
-  for (int half = kSquareThreads / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half) part[threadIdx.x] += part[threadIdx.x + half];
-    __syncthreads();
-  }
-  if (threadIdx.x == 0) *total = part[0];
-}
-
-}  // namespace
-
 void square_sums(const Cuda& cuda, View<const Stretch<float>, 1> stretches, double* totals) {
-  for (long k = 0; k < stretches.size(); ++k)
-    square_sum_kernel<<<1, kSquareThreads, 0, cuda::stream_of(cuda)>>>(stretches.data[k].data, stretches.data[k].n,
-                                                                       totals + k);
-  cuda::check(cudaGetLastError(), "a sum of squares");
+  const cuda::Brought<Stretch<float>> brought(cuda, stretches.data, stretches.size());
+  const Stretch<float>* all = brought.data();
+  // A warp to each, whatever its length: lane i adds up elements i mod 32, and the exchange folds in halves, which is
+  // the order that the header promises.
+  cuda::for_each_row(cuda, "a sum of squares", stretches.size(), 0, [=] __device__(const cuda::Team& team, long k) {
+    double total = 0;
+    for (long i = team.rank; i < all[k].n; i += team.size) {
+      const auto x = static_cast<double>(all[k].data[i]);
+      total += x * x;
+    }
+    total = team.sum(total);
+    if (team.rank == 0) totals[k] = total;
+  });
 }
 
 }  // namespace phonaut::kernel

@@ -9,7 +9,9 @@
 //            .bytes = 8.0 * rows * width});
 //   }
 //
-// and CMake compiles each such file once, into the program that checks all cases and the one that times them.
+// and CMake compiles each such file once, into the program that checks all cases and the one that times them, and once
+// more, with PHONAUT_CASES_ON_CUDA, into those that run them on CUDA. CASES_WITHOUT_CUDA instead of CASES is for ops
+// whose CUDA kernels are still missing.
 #include <functional>
 #include <limits>
 #include <string>
@@ -41,9 +43,13 @@ struct Timed {
 struct Case {
   std::string op, name;
   Limits limits;
+#ifdef PHONAUT_CASES_ON_CUDA
+  std::function<Comparison()> cuda;  ///< Cuda against double and dual numbers
+#else
   std::function<Comparison()> reference;      ///< Reference in float against double and dual numbers
   std::function<Comparison(Cpu)> cpu;         ///< the same for the CPU kernels
   std::function<Timed(Context<Cpu>&)> timed;  ///< builds the inputs in a context
+#endif
 };
 
 inline std::vector<Case>& all_cases() {
@@ -56,6 +62,7 @@ std::tuple<Values<R>...> inputs(Values<R>... values) {
   return {std::move(values)...};
 }
 
+template <bool OnCuda>
 struct AddCases {
   std::string op;
 
@@ -64,7 +71,13 @@ struct AddCases {
   void operator()(const std::string& name, const std::tuple<Values<R>...>& in, Call call, Limits limits,
                   Prepare prepare) const {
     if (limits.gradient == 0) limits.gradient = 4 * limits.tolerance;
-    Case c{op, name, limits, {}, {}, {}};
+    Case c;
+    c.op = op;
+    c.name = name;
+    c.limits = limits;
+#ifdef PHONAUT_CASES_ON_CUDA
+    if constexpr (OnCuda) c.cuda = [=] { return compare(Cuda{}, call, in, prepare); };
+#else
     c.reference = [=] { return compare(Reference{}, call, in, prepare); };
     c.cpu = [=](Cpu cpu) { return compare(cpu, call, in, prepare); };
     c.timed = [=](Context<Cpu>& ctx) {
@@ -85,6 +98,7 @@ struct AddCases {
                        [](const auto&... t) { return (0.0 + ... + static_cast<double>(t.size())); }, tensors),
                    .numbers_out = static_cast<double>(apply().tensor().size())};
     };
+#endif
     all_cases().push_back(std::move(c));
   }
   template <class Call, size_t... R>
@@ -95,7 +109,9 @@ struct AddCases {
 
 }  // namespace phonaut::testing
 
-#define CASES(OP)                                                                          \
-  static void OP##_cases(const phonaut::testing::AddCases& add);                           \
-  static const bool OP##_registered = (OP##_cases(phonaut::testing::AddCases{#OP}), true); \
-  static void OP##_cases([[maybe_unused]] const phonaut::testing::AddCases& add)
+#define PHONAUT_CASES(OP, ADD)                                      \
+  static void OP##_cases(const ADD& add);                           \
+  static const bool OP##_registered = (OP##_cases(ADD{#OP}), true); \
+  static void OP##_cases([[maybe_unused]] const ADD& add)
+#define CASES(OP) PHONAUT_CASES(OP, phonaut::testing::AddCases<true>)
+#define CASES_WITHOUT_CUDA(OP) PHONAUT_CASES(OP, phonaut::testing::AddCases<false>)

@@ -6,7 +6,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES(contrastive) {
+CASES_WITHOUT_CUDA(contrastive) {
   // Cosines through the temperature: ten times their rounding, in exponents.
   const Limits limits{.tolerance = 64 * eps, .gradient = 256 * eps};
   for (const auto& [counts, dims, negatives] : {std::tuple{std::vector<long>{1}, 3L, 2L},
@@ -42,7 +42,7 @@ CASES(contrastive) {
       {.tolerance = 256 * eps, .gradient = 1024 * eps});
 }
 
-CASES(gathered_products) {
+CASES_WITHOUT_CUDA(gathered_products) {
   const auto u = normal(Shape<2>{5, 7}, 1), v = normal(Shape<2>{4, 7}, 2), scores = normal(Shape<2>{5, 3}, 3);
   const auto choose = [](auto& ctx) {
     auto choice = ctx.template empty_of<std::int32_t, 2>({5, 3});

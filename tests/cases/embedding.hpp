@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES(embedding) {
+CASES_WITHOUT_CUDA(embedding) {
   for (auto [entries, width] : {std::pair{1L, 1L}, {9L, 7L}})
     add(text(Shape<2>{entries, width}), inputs(normal(Shape<2>{entries, width}, 1)),
         [entries = entries](const auto& table) {

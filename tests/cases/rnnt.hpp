@@ -6,7 +6,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES(rnnt) {
+CASES_WITHOUT_CUDA(rnnt) {
   using Labels = std::vector<std::vector<long>>;
   // The loss is summed up in double over arcs that were rounded once, up to a few ulp of numbers as large as the
   // logits; gradients are differences of probabilities, which have the error of their exponents.

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES(sigreg) {
+CASES_WITHOUT_CUDA(sigreg) {
   struct Size {
     long samples, dims, slices, knots;
     double t_max;

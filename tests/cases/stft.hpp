@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES(stft) {
+CASES_WITHOUT_CUDA(stft) {
   struct Size {
     long batch, samples;
     StftConfig config;

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES(weighted_downsample) {
+CASES_WITHOUT_CUDA(weighted_downsample) {
   struct Sizes {
     long batch, time, channels, group;
     std::vector<long> lengths;

@@ -111,7 +111,7 @@ struct View {
     }
     return true;
   }
-  explicit operator bool() const { return data != nullptr; }
+  PHONAUT_HD PHONAUT_INLINE explicit operator bool() const { return data != nullptr; }
 };
 
 /// The same elements as a matrix of rows; needs `foldable()`.

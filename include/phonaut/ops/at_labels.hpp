@@ -42,6 +42,10 @@ void add_at(const Reference&, const S* dy, const std::int32_t* at, View<S, 2> dx
     if (at[r] >= 0) dx.row(r)[at[r]] += dy[r];
 }
 
+void take_at(const Cuda& cuda, View<const float, 2> x, const std::int32_t* at, float* y);
+void put_at(const Cuda& cuda, View<const float, 2> x, const std::int32_t* at, const float* values, Sink<float, 2> y);
+void add_at(const Cuda& cuda, const float* dy, const std::int32_t* at, View<float, 2> dx);
+
 }  // namespace kernel
 
 /// x[r, at[r]] of each row r: x (rows, K), one label for each row -> (rows); 0 where the label is negative. Throws

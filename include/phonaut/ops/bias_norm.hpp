@@ -73,6 +73,11 @@ void bias_norm_forward(const Cpu& cpu, View<const float, 2> x, const float* bias
 void bias_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> x, const float* bias,
                         const float* log_scale, View<const float, 1> rms, Sink<float, 2> dx, Sink<float, 1> dbias,
                         Sink<float, 0> dlog_scale, View<float, 2> partial);
+void bias_norm_forward(const Cuda& cuda, View<const float, 2> x, const float* bias, const float* log_scale,
+                       View<float, 2> y, View<float, 1> rms);
+void bias_norm_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> x, const float* bias,
+                        const float* log_scale, View<const float, 1> rms, Sink<float, 2> dx, Sink<float, 1> dbias,
+                        Sink<float, 0> dlog_scale, View<float, 2>);
 
 }  // namespace kernel
 

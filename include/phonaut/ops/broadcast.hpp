@@ -33,6 +33,9 @@ void column_dot(const Reference&, View<const S, 2> x, View<const S, 2> z, Sink<S
 void add_columns(const Cpu& cpu, View<const float, 2> x, const float* b, View<float, 2> y);
 void scale_columns(const Cpu& cpu, View<const float, 2> x, const float* g, Sink<float, 2> y);
 void column_dot(const Cpu& cpu, View<const float, 2> x, View<const float, 2> z, Sink<float, 1> y);
+void add_columns(const Cuda& cuda, View<const float, 2> x, const float* b, View<float, 2> y);
+void scale_columns(const Cuda& cuda, View<const float, 2> x, const float* g, Sink<float, 2> y);
+void column_dot(const Cuda& cuda, View<const float, 2> x, View<const float, 2> z, Sink<float, 1> y);
 
 }  // namespace kernel
 

@@ -49,6 +49,11 @@ void bypass_forward(const Cpu& cpu, View<const float, 3> a, View<const float, 3>
 void bypass_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> a, View<const float, 3> b,
                      const float* scale, long repeat, Sink<float, 3> da, Sink<float, 3> db, Sink<float, 1> dscale,
                      View<float, 2> partial);
+void bypass_forward(const Cuda& cuda, View<const float, 3> a, View<const float, 3> b, const float* scale, long repeat,
+                    View<float, 3> y);
+void bypass_backward(const Cuda& cuda, View<const float, 3> dy, View<const float, 3> a, View<const float, 3> b,
+                     const float* scale, long repeat, Sink<float, 3> da, Sink<float, 3> db, Sink<float, 1> dscale,
+                     View<float, 2>);
 
 }  // namespace kernel
 

@@ -31,6 +31,9 @@ void subtract_columns(const Reference&, View<const S, 2> x, const S* mean, Sink<
 
 void column_mean(const Cpu& cpu, View<const float, 2> x, float* mean);
 void subtract_columns(const Cpu& cpu, View<const float, 2> x, const float* mean, Sink<float, 2> y);
+void column_mean(const Cuda& cuda, View<const float, 2> x, float* mean);
+void column_spread(const Cuda& cuda, float a, const float* x, Sink<float, 2> y);
+void subtract_columns(const Cuda& cuda, View<const float, 2> x, const float* mean, Sink<float, 2> y);
 
 }  // namespace kernel
 

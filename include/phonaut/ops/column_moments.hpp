@@ -34,6 +34,7 @@ void column_moments(const Reference&, View<const S, 2> x, RealRows rows, Wide<S>
   }
 }
 void column_moments(const Cpu& cpu, View<const float, 2> x, RealRows rows, double* mean, double* variance);
+void column_moments(const Cuda& cuda, View<const float, 2> x, RealRows rows, double* mean, double* variance);
 
 }  // namespace kernel
 

@@ -35,6 +35,8 @@ void compact_positions(const Reference&, long zero, View<S, 2> y) {
   }
 }
 
+void compact_positions(const Cuda& cuda, long zero, View<float, 2> y);
+
 }  // namespace kernel
 
 /// Positions of `time` frames that look at themselves and at `left` frames before them: (2·time - 1 + left, width).

@@ -27,6 +27,10 @@ void copy_off_diagonal(const Reference&, View<const S, 2> x, S value, Sink<S, 2>
     }
 }
 
+void take_diagonal(const Cuda& cuda, View<const float, 2> x, float* y);
+void put_diagonal(const Cuda& cuda, const float* x, Sink<float, 2> y);
+void copy_off_diagonal(const Cuda& cuda, View<const float, 2> x, float value, Sink<float, 2> y);
+
 }  // namespace kernel
 
 namespace detail {

@@ -17,6 +17,7 @@ void dropout(const Reference&, Draws draws, float rate, View<const S, 1> x, S sc
   }
 }
 void dropout(const Cpu& cpu, Draws draws, float rate, View<const float, 1> x, float scale, float* y, bool add);
+void dropout(const Cuda& cuda, Draws draws, float rate, View<const float, 1> x, float scale, float* y, bool add);
 
 }  // namespace kernel
 

@@ -26,6 +26,13 @@ void embedding_backward(const Reference&, View<const S, 2> dy, View<const I, 1> 
   }
 }
 
+void embedding_forward(const Cuda& cuda, View<const float, 2> table, View<const std::int32_t, 1> ids, View<float, 2> y);
+void embedding_forward(const Cuda& cuda, View<const float, 2> table, View<const std::int64_t, 1> ids, View<float, 2> y);
+void embedding_backward(const Cuda& cuda, View<const float, 2> dy, View<const std::int32_t, 1> ids,
+                        Sink<float, 2> dtable);
+void embedding_backward(const Cuda& cuda, View<const float, 2> dy, View<const std::int64_t, 1> ids,
+                        Sink<float, 2> dtable);
+
 }  // namespace kernel
 
 /// table (entries, C) looked up by `ids` (…) -> (…, C). Throws ShapeError for an id outside of the table.

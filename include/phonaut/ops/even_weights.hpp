@@ -20,6 +20,8 @@ void even_weights(const Reference&, View<const S, 4> x, View<S, 4> y) {
     }
 }
 
+void even_weights(const Cuda& cuda, View<const float, 4> x, View<float, 4> y);
+
 }  // namespace kernel
 
 /// Weights (N, 1, T, S) that are the same for all keys that the first head of `weights` (N, H, T, S) gives any to; a

@@ -49,6 +49,11 @@ void floor_below_peak_backward(const Reference&, View<const S, 3> dy, View<const
   }
 }
 
+void floor_below_peak_forward(const Cuda& cuda, View<const float, 3> x, const long* lengths, float drop, float shift,
+                              float scale, View<float, 3> y);
+void floor_below_peak_backward(const Cuda& cuda, View<const float, 3> dy, View<const float, 3> x, const long* lengths,
+                               float drop, float scale, Sink<float, 3> dx);
+
 }  // namespace kernel
 
 /// (max(x, peak - drop) + shift) · scale, where the peak is that of the utterance's own frames.

@@ -28,6 +28,9 @@ void add_rows(const Reference&, View<const S, 2> x, View<const std::int32_t, 1> 
   }
 }
 
+void take_rows(const Cuda& cuda, View<const float, 2> x, View<const std::int32_t, 1> rows, View<float, 2> y);
+void add_rows(const Cuda& cuda, View<const float, 2> x, View<const std::int32_t, 1> rows, View<float, 2> y);
+
 }  // namespace kernel
 
 namespace detail {

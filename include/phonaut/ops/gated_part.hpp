@@ -61,17 +61,25 @@ void multiply_part_backward(const Reference&, View<const S, 2> dy, View<const S,
   }
 }
 
-#define PHONAUT_GATE_KERNELS(F)                                                                                     \
-  void gated_part_forward(const Cpu& cpu, formula::F f, PartGate part, View<const float, 3> x, const long* lengths, \
-                          View<float, 3> y);                                                                        \
-  void gated_part_backward(const Cpu& cpu, formula::F f, PartGate part, View<const float, 3> dy,                    \
+#define PHONAUT_GATE_KERNELS_ON(B, F)                                                                                 \
+  void gated_part_forward(const B& backend, formula::F f, PartGate part, View<const float, 3> x, const long* lengths, \
+                          View<float, 3> y);                                                                          \
+  void gated_part_backward(const B& backend, formula::F f, PartGate part, View<const float, 3> dy,                    \
                            View<const float, 3> x, const long* lengths, Sink<float, 3> dx);
+#define PHONAUT_GATE_KERNELS(F)   \
+  PHONAUT_GATE_KERNELS_ON(Cpu, F) \
+  PHONAUT_GATE_KERNELS_ON(Cuda, F)
 PHONAUT_GATE_KERNELS(SigmoidGate)
 PHONAUT_GATE_KERNELS(TanhGate)
 #undef PHONAUT_GATE_KERNELS
+#undef PHONAUT_GATE_KERNELS_ON
 void multiply_part_forward(const Cpu& cpu, View<const float, 2> m, View<const float, 2> x, long value,
                            View<float, 2> y);
 void multiply_part_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> m, View<const float, 2> x,
+                            long value, Sink<float, 2> dm, Sink<float, 2> dx);
+void multiply_part_forward(const Cuda& cuda, View<const float, 2> m, View<const float, 2> x, long value,
+                           View<float, 2> y);
+void multiply_part_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> m, View<const float, 2> x,
                             long value, Sink<float, 2> dm, Sink<float, 2> dx);
 
 }  // namespace kernel

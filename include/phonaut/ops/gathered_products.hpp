@@ -63,6 +63,13 @@ void gathered_products_backward(const Cpu& cpu, View<const float, 2> dy, View<co
                                 View<const std::int32_t, 2> choice, Sink<float, 2> du, Sink<float, 2> dv);
 void exclude_copies(const Cpu& cpu, View<const float, 2> q, View<const std::int32_t, 2> choice, View<const float, 2> x,
                     float value, Sink<float, 2> y);
+void gathered_products_forward(const Cuda& cuda, View<const float, 2> u, View<const float, 2> v,
+                               View<const std::int32_t, 2> choice, View<float, 2> y);
+void gathered_products_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> u,
+                                View<const float, 2> v, View<const std::int32_t, 2> choice, Sink<float, 2> du,
+                                Sink<float, 2> dv);
+void exclude_copies(const Cuda& cuda, View<const float, 2> q, View<const std::int32_t, 2> choice,
+                    View<const float, 2> x, float value, Sink<float, 2> y);
 
 }  // namespace kernel
 

@@ -30,6 +30,8 @@ void glu_backward(const Reference&, View<const S, 2> dy, View<const S, 2> x, Sin
 
 void glu_forward(const Cpu& cpu, View<const float, 2> x, View<float, 2> y);
 void glu_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> x, Sink<float, 2> dx);
+void glu_forward(const Cuda& cuda, View<const float, 2> x, View<float, 2> y);
+void glu_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> x, Sink<float, 2> dx);
 
 }  // namespace kernel
 

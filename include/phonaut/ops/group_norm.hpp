@@ -88,6 +88,11 @@ void group_norm_forward(const Cpu& cpu, View<const float, 3> x, const long* leng
 void group_norm_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> x, const long* lengths,
                          long groups, const float* gain, View<const float, 3> stats, Sink<float, 3> dx,
                          Sink<float, 1> dgain, Sink<float, 1> dbias, View<float, 2> partial);
+void group_norm_forward(const Cuda& cuda, View<const float, 3> x, const long* lengths, long groups, const float* gain,
+                        const float* bias, double epsilon, View<float, 3> y, View<float, 3> stats);
+void group_norm_backward(const Cuda& cuda, View<const float, 3> dy, View<const float, 3> x, const long* lengths,
+                         long groups, const float* gain, View<const float, 3> stats, Sink<float, 3> dx,
+                         Sink<float, 1> dgain, Sink<float, 1> dbias, View<float, 2>);
 
 }  // namespace kernel
 

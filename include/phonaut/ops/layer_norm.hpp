@@ -70,6 +70,11 @@ void layer_norm_forward(const Cpu& cpu, View<const float, 2> x, const float* gai
 void layer_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> x, const float* gain,
                          View<const float, 2> stats, Sink<float, 2> dx, Sink<float, 1> dgain, Sink<float, 1> dbias,
                          View<float, 2> partial);
+void layer_norm_forward(const Cuda& cuda, View<const float, 2> x, const float* gain, const float* bias, double epsilon,
+                        View<float, 2> y, View<float, 2> stats);
+void layer_norm_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> x, const float* gain,
+                         View<const float, 2> stats, Sink<float, 2> dx, Sink<float, 1> dgain, Sink<float, 1> dbias,
+                         View<float, 2>);
 
 }  // namespace kernel
 

@@ -18,6 +18,9 @@ void limit_value_backward(const Reference&, View<const S, 1> dy, View<const S, 1
   }
 }
 
+void limit_value_backward(const Cuda& cuda, View<const float, 1> dy, View<const float, 1> x, float least, float most,
+                          Sink<float, 1> dx);
+
 }  // namespace kernel
 
 /// x itself, the same memory; backward turns the gradient round where following it would take x further out of

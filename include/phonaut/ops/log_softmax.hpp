@@ -39,6 +39,8 @@ void log_softmax_backward(const Reference&, View<const S, 2> dy, View<const S, 2
 
 void log_softmax_forward(const Cpu& cpu, View<const float, 2> x, View<float, 2> y);
 void log_softmax_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx);
+void log_softmax_forward(const Cuda& cuda, View<const float, 2> x, View<float, 2> y);
+void log_softmax_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx);
 
 }  // namespace kernel
 

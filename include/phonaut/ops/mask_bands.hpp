@@ -50,6 +50,11 @@ void mask_bands_backward(const Reference&, View<const S, 3> dy, const long* leng
   }
 }
 
+void mask_bands_forward(const Cuda& cuda, View<const float, 3> x, const long* lengths, View<const float, 2> frame,
+                        View<const float, 2> channel, View<const float, 1> value, View<float, 3> y);
+void mask_bands_backward(const Cuda& cuda, View<const float, 3> dy, const long* lengths, View<const float, 2> frame,
+                         View<const float, 2> channel, Sink<float, 3> dx, Sink<float, 1> dvalue);
+
 }  // namespace kernel
 
 namespace detail {

@@ -48,6 +48,11 @@ void mean_over_time_backward(const Reference&, View<const S, 2> dy, const long* 
   }
 }
 
+void mask_frames(const Cuda& cuda, View<const float, 3> x, const long* lengths, float value, View<float, 3> y);
+void mask_frames_backward(const Cuda& cuda, View<const float, 3> dy, const long* lengths, Sink<float, 3> dx);
+void mean_over_time_forward(const Cuda& cuda, View<const float, 3> x, const long* lengths, View<float, 2> y);
+void mean_over_time_backward(const Cuda& cuda, View<const float, 2> dy, const long* lengths, Sink<float, 3> dx);
+
 }  // namespace kernel
 
 /// The same frames with `value` beyond each utterance's length; x itself where nothing is padded.

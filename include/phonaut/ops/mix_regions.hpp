@@ -39,6 +39,10 @@ void mix_regions_backward(const Reference&, View<const S, 2> dy, const MixRegion
   }
 }
 
+void mix_regions_forward(const Cuda& cuda, View<const float, 2> x, View<const float, 2> z, const MixRegion* regions,
+                         View<float, 2> y);
+void mix_regions_backward(const Cuda& cuda, View<const float, 2> dy, const MixRegion* regions, Sink<float, 2> dz);
+
 }  // namespace kernel
 
 /// x (N, samples) with one region of z (M, others) added to each of its utterances. Gains are constants: gradients

@@ -15,7 +15,7 @@ enum class Edge {
 namespace kernel {
 
 /// Which of `length` > 0 samples stands at position `i`; -1 for a zero. Short signals are reflected repeatedly.
-inline long mirrored(Edge edge, long i, long length) {
+PHONAUT_HD PHONAUT_INLINE long mirrored(Edge edge, long i, long length) {
   if (i >= 0 && i < length) return i;
   if (edge == Edge::zero) return -1;
   if (edge == Edge::reflect && length == 1) return 0;
@@ -75,6 +75,11 @@ void pad_signal_backward(const Reference&, View<const S, 2> dy, const long* leng
     for (long p = std::max(0L, left + length); p < end; ++p) fold(p);
   }
 }
+
+void pad_signal_forward(const Cuda& cuda, View<const float, 2> x, const long* lengths, long left, long right, Edge edge,
+                        View<float, 2> y);
+void pad_signal_backward(const Cuda& cuda, View<const float, 2> dy, const long* lengths, long left, long right,
+                         Edge edge, Sink<float, 2> dx);
 
 }  // namespace kernel
 

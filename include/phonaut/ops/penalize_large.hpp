@@ -16,6 +16,9 @@ void penalize_large_backward(const Reference&, View<const S, 1> dy, View<const S
   }
 }
 
+void penalize_large_backward(const Cuda& cuda, View<const float, 1> dy, View<const float, 1> x, float limit,
+                             float penalty, Sink<float, 1> dx);
+
 }  // namespace kernel
 
 /// x itself, the same memory; backward adds the gradient of penalty · Σ max(0, |x| - limit), which does not show in

@@ -46,6 +46,10 @@ void rotate(const Reference&, View<const S, 3> x, View<const S, 2> cosine, View<
       }
 }
 
+void position_angles(const Cuda& cuda, double base, long first, View<float, 2> cosine, View<float, 2> sine);
+void rotate(const Cuda& cuda, View<const float, 3> x, View<const float, 2> cosine, View<const float, 2> sine,
+            float sign, View<float, 3> y, bool add);
+
 }  // namespace kernel
 
 /// Sinusoids for frames first … first + time - 1: (T, C) with sin in the first half of the channels and cos in the

@@ -12,6 +12,7 @@ void random_normal(const Reference&, Draws draws, long n, S* y) {
   for (long i = 0; i < n; ++i) y[i] = S(static_cast<float>(draws.normal(i)));
 }
 void random_normal(const Cpu& cpu, Draws draws, long n, float* y);
+void random_normal(const Cuda& cuda, Draws draws, long n, float* y);
 
 }  // namespace kernel
 

@@ -47,6 +47,10 @@ void row_max_backward(const Reference&, const S* dy, const std::int32_t* at, Sin
 
 void row_sum(const Cpu& cpu, float a, View<const float, 2> x, float* y);
 void row_spread(const Cpu& cpu, float a, const float* x, Sink<float, 2> y);
+void row_sum(const Cuda& cuda, float a, View<const float, 2> x, float* y);
+void row_spread(const Cuda& cuda, float a, const float* x, Sink<float, 2> y);
+void row_max_forward(const Cuda& cuda, View<const float, 2> x, float* y, std::int32_t* at);
+void row_max_backward(const Cuda& cuda, const float* dy, const std::int32_t* at, Sink<float, 2> dx);
 
 }  // namespace kernel
 

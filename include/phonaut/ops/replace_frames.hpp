@@ -28,6 +28,11 @@ void replace_frames_backward(const Reference&, View<const S, 2> dy, View<const S
   }
 }
 
+void replace_frames_forward(const Cuda& cuda, View<const float, 2> x, View<const float, 1> hidden,
+                            View<const float, 1> vector, View<float, 2> y);
+void replace_frames_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 1> hidden, Sink<float, 2> dx,
+                             Sink<float, 1> dvector);
+
 }  // namespace kernel
 
 /// x (N, T, C) with the frames that `hidden` (N · T, row-major, nonzero: hide) marks replaced by `vector` (C), as

@@ -51,6 +51,10 @@ void rms_norm_forward(const Cpu& cpu, View<const float, 2> x, const float* gain,
                       View<float, 1> rstd);
 void rms_norm_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> x, const float* gain,
                        View<const float, 1> rstd, Sink<float, 2> dx, Sink<float, 1> dgain, View<float, 2> partial);
+void rms_norm_forward(const Cuda& cuda, View<const float, 2> x, const float* gain, double epsilon, View<float, 2> y,
+                      View<float, 1> rstd);
+void rms_norm_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> x, const float* gain,
+                       View<const float, 1> rstd, Sink<float, 2> dx, Sink<float, 1> dgain, View<float, 2>);
 
 }  // namespace kernel
 

@@ -41,6 +41,10 @@ void row_distance_backward(const Reference&, double power, const S* dy, View<con
   }
 }
 
+void row_distance_forward(const Cuda& cuda, double power, View<const float, 2> a, View<const float, 2> b, float* y);
+void row_distance_backward(const Cuda& cuda, double power, const float* dy, View<const float, 2> a,
+                           View<const float, 2> b, Sink<float, 2> da, Sink<float, 2> db);
+
 }  // namespace kernel
 
 /// |a - b|^power along the innermost axis: (rows, C) -> (rows). The gradient at equal rows is 0. Throws ShapeError if

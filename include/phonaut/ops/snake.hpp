@@ -44,6 +44,9 @@ void snake_backward(const Reference&, View<const S, 2> dy, View<const S, 2> x, c
 void snake_forward(const Cpu& cpu, View<const float, 2> x, const float* alpha, double epsilon, View<float, 2> y);
 void snake_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> x, const float* alpha, double epsilon,
                     Sink<float, 2> dx, Sink<float, 1> dalpha, View<float, 2> partial);
+void snake_forward(const Cuda& cuda, View<const float, 2> x, const float* alpha, double epsilon, View<float, 2> y);
+void snake_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> x, const float* alpha,
+                    double epsilon, Sink<float, 2> dx, Sink<float, 1> dalpha, View<float, 2>);
 
 }  // namespace kernel
 

@@ -42,6 +42,9 @@ void softmax_backward(const Reference&, View<const S, 2> dy, View<const S, 2> y,
 void softmax_forward(const Cpu& cpu, View<const float, 2> x, const long* lengths, long rows_per_length,
                      View<float, 2> y);
 void softmax_backward(const Cpu& cpu, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx);
+void softmax_forward(const Cuda& cuda, View<const float, 2> x, const long* lengths, long rows_per_length,
+                     View<float, 2> y);
+void softmax_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx);
 
 }  // namespace kernel
 

@@ -22,6 +22,9 @@ void multiply_slopes(const Reference&, View<const S, 1> dy, const std::uint8_t* 
   }
 }
 
+void encode_slopes(const Cuda& cuda, View<const float, 1> slopes, Draws draws, std::uint8_t* bytes);
+void multiply_slopes(const Cuda& cuda, View<const float, 1> dy, const std::uint8_t* bytes, float* dx, bool add);
+
 }  // namespace kernel
 
 /// f(x) for f = SwooshL or SwooshR. In training, backward works with slopes that were rounded by chance to one of 256

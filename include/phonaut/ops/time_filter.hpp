@@ -45,6 +45,11 @@ void time_filter_backward(const Reference&, View<const S, 3> dy, const long* len
   }
 }
 
+void time_filter_forward(const Cuda& cuda, View<const float, 3> x, const long* lengths, const double* taps, long reach,
+                         View<float, 3> y);
+void time_filter_backward(const Cuda& cuda, View<const float, 3> dy, const long* lengths, const double* taps,
+                          long reach, Sink<float, 3> dx);
+
 }  // namespace kernel
 
 /// Correlates each channel of x with `taps` (an odd number of them, the middle one at the frame itself). Throws

@@ -22,5 +22,6 @@ void unit_columns(const Reference&, View<S, 2> a) {
   }
 }
 void unit_columns(const Cpu& cpu, View<float, 2> a);
+void unit_columns(const Cuda& cuda, View<float, 2> a);
 
 }  // namespace phonaut::kernel

@@ -39,6 +39,9 @@ void unit_rows_backward(const Reference&, double least, View<const S, 2> dy, Vie
 void unit_rows_forward(const Cpu& cpu, double least, View<const float, 2> x, View<float, 2> y, float* inverse);
 void unit_rows_backward(const Cpu& cpu, double least, View<const float, 2> dy, View<const float, 2> y,
                         const float* inverse, Sink<float, 2> dx);
+void unit_rows_forward(const Cuda& cuda, double least, View<const float, 2> x, View<float, 2> y, float* inverse);
+void unit_rows_backward(const Cuda& cuda, double least, View<const float, 2> dy, View<const float, 2> y,
+                        const float* inverse, Sink<float, 2> dx);
 
 }  // namespace kernel
 

@@ -1,7 +1,8 @@
 #pragma once
 // Stretching one part of an utterance and squeezing the rest, by cubic interpolation over time.
+#include <math.h>
+
 #include <algorithm>
-#include <cmath>
 
 #include "phonaut/core/sequence.hpp"
 #include "phonaut/ops/shape.hpp"
@@ -18,18 +19,19 @@ struct WarpedFrame {
   long from[4];
   double weight[4];
 
-  WarpedFrame(long time, long centre, long to, long t) {
+  PHONAUT_HD PHONAUT_INLINE WarpedFrame(long time, long centre, long to, long t) {
     const bool left = t < to;
     const long begin = left ? 0 : centre, had = left ? centre : time - centre, has = left ? to : time - to;
     const double at =
         (static_cast<double>(left ? t : t - to) + 0.5) * static_cast<double>(had) / static_cast<double>(has) - 0.5;
-    const double whole = std::floor(at), f = at - whole;
+    const double whole = ::floor(at), f = at - whole;
     constexpr double a = -0.75;
     const auto far = [](double x) { return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; };  // 1 <= x <= 2
     const auto near = [](double x) { return ((a + 2) * x - (a + 3)) * x * x + 1; };       // 0 <= x <= 1
     const double w[4] = {far(1 + f), near(f), near(1 - f), far(2 - f)};
     for (long k = 0; k < 4; ++k) {
-      from[k] = begin + std::clamp(static_cast<long>(whole) - 1 + k, 0L, had - 1);
+      const long at_k = static_cast<long>(whole) - 1 + k;
+      from[k] = begin + (at_k < 0 ? 0 : at_k < had ? at_k : had - 1);
       weight[k] = w[k];
     }
   }
@@ -74,6 +76,11 @@ void warp_time_backward(const Reference&, View<const S, 3> dy, const long* lengt
     }
   }
 }
+
+void warp_time_forward(const Cuda& cuda, View<const float, 3> x, const long* lengths, const long* centre,
+                       const long* to, View<float, 3> y);
+void warp_time_backward(const Cuda& cuda, View<const float, 3> dy, const long* lengths, const long* centre,
+                        const long* to, Sink<float, 3> dx);
 
 }  // namespace kernel
 

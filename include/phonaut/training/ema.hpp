@@ -82,7 +82,7 @@ class Ema {
     if (config_.warm_up) keep = std::min(keep, (2 + n) / (11 + n));
     pieces_.clear();
     for (const Pair& pair : pairs_) {
-      const long size = pair.to.size(), step = detail::piece_size(backend);
+      const long size = pair.to.size(), step = kernel::elements_per_piece;
       for (long first = 0; first < size; first += step) {
         kernel::Piece<Rule> piece;
         piece.value = pair.to.data() + first;

@@ -55,10 +55,6 @@ std::vector<FlatParameter<B>> flat_parameters(const Model& model, const Paramete
 
 namespace detail {
 
-/// Elements of a piece on this backend: a GPU takes whole parameters, since each piece is one launch.
-inline long piece_size(const Reference&) { return kernel::elements_per_piece; }
-inline long piece_size(const Cuda&) { return 1L << 40; }
-
 /// The tensors that an elementwise rule keeps beside each parameter, and the loop that applies it.
 template <class B, template <class> class RuleOf>
 class ElementwiseState {
@@ -98,7 +94,7 @@ class ElementwiseState {
       kernel::Piece<Rule> piece;
       piece.rule = rule(slot);
       const S* const gradient = gradients[slot.parameter.flat].data();
-      const long size = slot.parameter.flat.size(), step = piece_size(backend);
+      const long size = slot.parameter.flat.size(), step = kernel::elements_per_piece;
       for (long first = 0; first < size; first += step) {
         piece.value = slot.parameter.flat.tensor().data() + first;
         piece.gradient = gradient + first;

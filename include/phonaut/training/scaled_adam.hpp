@@ -105,7 +105,7 @@ class ScaledAdam {
       piece.rule = rule(i, r, clipped * scale, clipped);
       const S* gradient =
           clipped == 0 || !gradients.has(slot.parameter.flat) ? zeros(backend) : gradients[slot.parameter.flat].data();
-      const long size = slot.parameter.flat.size(), step = detail::piece_size(backend);
+      const long size = slot.parameter.flat.size(), step = kernel::elements_per_piece;
       for (long first = 0; first < size; first += step) {
         piece.value = slot.parameter.flat.tensor().data() + first;
         piece.gradient = gradient + first;
