@@ -38,12 +38,12 @@ struct TrainConfig {
   long steps = 14000;
   long recordings = 4;  ///< in a batch
   double seconds = 1;   ///< of each
-  double speed = 0.15;  ///< recordings play up to so much faster or slower
-  double tilt = 0.3;    ///< how much the filters of microphones and rooms vary: 0 … 1
+  double speed = 0;     ///< recordings play up to so much faster or slower
+  double tilt = 0.2;    ///< how much the filters of microphones and rooms vary: 0 … 1
   double gain = 6;      ///< recordings are up to so many dB louder or softer
   double learning_rate = 4e-4;
   double ema = 0.998;
-  double adversarial_from = 0.93;  ///< share of the training behind which discriminators take part
+  double adversarial_from = 0.95;  ///< share of the training behind which discriminators take part
   double judges_ahead = 0.1;       ///< by which share of the training they begin to learn earlier
   double mel = 2;                  ///< shares of the gradient at the waveform
   double wave = 0;                 ///< of the difference between waveforms; spectra without phases cannot bring it down
