@@ -10,7 +10,7 @@
 #include <cstdlib>
 #include <vector>
 
-#include "phonaut/encoders/zipformer/stack.hpp"
+#include "phonaut/encoders/zipformer/zipformer.hpp"
 #include "phonaut/frontends/log_mel.hpp"
 #include "phonaut/layers/linear.hpp"
 #include "phonaut/losses/over_ranks.hpp"
@@ -22,14 +22,13 @@
 #include "phonaut/training/trainer.hpp"
 
 using namespace phonaut;
-using B = Cpu;
-
 namespace {
 
+template <class B>
 struct Model {
   LogMel<B> mel;
   Linear<B> in;
-  ZipformerStack<B> encoder;
+  Zipformer<B> encoder;
   ResidualQuantizer<B> codes;
   Linear<B> out;
 
@@ -37,7 +36,10 @@ struct Model {
       : mel(ctx, {.sample_rate = 8000, .n_fft = 256, .hop = 80, .bands = 40}),
         in(ctx, {.in = 40, .out = channels}),
         encoder(ctx,
-                {.dim = channels, .layers = 2, .heads = 4, .feedforward = 3 * channels, .kernel = 15, .downsample = 2}),
+                {.stacks = {{.dim = channels, .layers = 1, .feedforward = 3 * channels, .kernel = 15},
+                            {.dim = channels, .layers = 1, .feedforward = 3 * channels, .kernel = 15, .downsample = 2}},
+                 .output_downsample = 1,
+                 .training = ZipformerTraining::off()}),
         codes(ctx, {.dims = channels, .levels = 2, .codebook = {.entries = 64, .kmeans_iterations = 5}}),
         out(ctx, {.in = channels, .out = 40}) {}
   static void visit(auto& self, auto&& f) {
@@ -55,9 +57,10 @@ struct Model {
 };
 
 void train(const Ranks& ranks, long steps, double seconds, long channels) {
+  using B = Cpu;
   Context<B> ctx(Cpu{}, 1);
   ctx.threads(1);  // processes share the cores
-  Model model(ctx, channels);
+  Model<B> model(ctx, channels);
   ctx.join(ranks);
   Trainer<B> trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = ConstantSchedule{2e-3}, .clip = 5});
   DataLoader loader(

@@ -34,8 +34,8 @@ struct QuantizerLevel {
   Codebook<B> book;           ///< else
 
   QuantizerLevel() = default;
-  QuantizerLevel(Context<B>& ctx, long dims, CodebookOptions options_, std::uint64_t purpose_)
-      : options(std::move(options_)), purpose(purpose_) {
+  QuantizerLevel(Context<B>& ctx, long dims, const CodebookOptions& options_, std::uint64_t purpose_)
+      : options(options_), purpose(purpose_) {
     if (options.trained) {
       if (options.entries < 1 || dims < 1)
         throw ConfigError(
