@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <vector>
 
 #include "phonaut/encoders/zipformer/zipformer.hpp"
@@ -69,11 +70,12 @@ void train(const Ranks& ranks, long steps, double seconds, long channels) {
   if (ranks.first())
     std::printf("%d process%s, %ld parameters\n", ranks.size(), ranks.alone() ? "" : "es", parameter_count(model));
   double first = 0, last = 0;
-  std::vector<double> times;
+  std::vector<double> times, busy;  // seconds of a step, and those that a processor worked on it for this process
   ReductionTimes warm_up;
   for (long step = 1; step <= steps; ++step) {
     const Batch batch = *loader.next();
     const auto start = std::chrono::steady_clock::now();
+    const std::clock_t worked = std::clock();
     const TrainStep done = trainer.step([&] {
       return model.loss(
           {input(ctx, Shape<2>{batch.size(), batch.time}, batch.samples), lengths_of(ctx, batch.lengths), 8000});
@@ -81,8 +83,12 @@ void train(const Ranks& ranks, long steps, double seconds, long channels) {
     last = done.loss;
     if (step == 1) first = done.loss;
     // The first steps set the codebooks by k-means and find the order of gradients.
-    if (step > 3) times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-    else if (trainer.reducer()) warm_up = trainer.reducer()->times();
+    if (step > 3) {
+      times.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+      busy.push_back(static_cast<double>(std::clock() - worked) / CLOCKS_PER_SEC);
+    } else if (trainer.reducer()) {
+      warm_up = trainer.reducer()->times();
+    }
     if (ranks.first() && step % 10 == 0) std::printf("step %4ld   loss %.4f\n", step, done.loss);
   }
   // All processes must have come to the same weights.
@@ -93,8 +99,12 @@ void train(const Ranks& ranks, long steps, double seconds, long channels) {
   for (const double other : ranks.all_gather(mark))
     if (other != mark) throw RankError("the processes have come to different weights");
   if (!ranks.first() || times.empty()) return;
-  std::sort(times.begin(), times.end());
-  std::printf("loss %.4f -> %.4f, %.2f ms a step (median)\n", first, last, 1e3 * times[times.size() / 2]);
+  const auto median = [](std::vector<double> v) {
+    std::sort(v.begin(), v.end());
+    return 1e3 * v[v.size() / 2];
+  };
+  std::printf("loss %.4f -> %.4f, a step takes %.2f ms, of which a processor works %.2f (medians)\n", first, last,
+              median(times), median(busy));
   if (const auto* reducer = trainer.reducer()) {
     const ReductionTimes all = reducer->times();
     const ReductionTimes t{all.busy - warm_up.busy, all.waited - warm_up.waited};
