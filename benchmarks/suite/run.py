@@ -160,7 +160,7 @@ def measure(options):
     """Measures part by part, and keeps what there is in the file after each: the last parts take an hour."""
     found = {"format": results.FORMAT, "date": f"{datetime.date.today():%-d %B %Y}", "threads": options.threads,
              "machine": options.machine or machine(), "quick": options.quick,
-             "command": "./bench --quick" if options.quick else "./bench"}
+             "only": options.only, "command": "./bench --quick" if options.quick else "./bench"}
 
     def keep():
         options.json.parent.mkdir(parents=True, exist_ok=True)

@@ -146,7 +146,7 @@ def parts(found):
     if "kernels" in texts:
         texts["kernels"] += "\n\n![Kernels on one thread beside the limits of the machine](roofline.svg)"
     texts |= {key: section(part) for key, part in found.get("peers", {}).items()}
-    if found.get("peers"):
+    if found.get("peers") and not found.get("only"):  # a part of a run says nothing about most goals
         texts["goals"] = f"{line}\n\n{goals.table_of(found)}"
         if any(row["quiet"] for part in found["peers"].values() for row in part["rows"]):
             texts["goals"] += "\n\n![How many times as fast as its peers phonaut is](ratios.svg)"
