@@ -1,6 +1,7 @@
 #include "phonaut/ops/arithmetic.hpp"
 
 #include "elementwise.cuh"
+#include "phonaut/ops/scale_by.hpp"
 #include "reduce.cuh"
 
 namespace phonaut::kernel {
@@ -12,6 +13,10 @@ void axpby(const Cuda& cuda, float a, View<const float, 1> x, float b, View<cons
 void scale(const Cuda& cuda, float a, View<const float, 1> x, float* y, bool add) {
   cuda::map_flat(
       cuda, "scale", y, x.size(), add, [=] __device__(float u) { return a * u; }, x.data);
+}
+void scale_by(const Cuda& cuda, const float* a, View<const float, 1> x, float* y, bool add) {
+  cuda::map_flat(
+      cuda, "scale_by", y, x.size(), add, [=] __device__(float u) { return *a * u; }, x.data);
 }
 void multiply(const Cuda& cuda, View<const float, 1> x, View<const float, 1> z, float* y, bool add) {
   cuda::map_flat(

@@ -18,7 +18,8 @@ namespace phonaut::cuda {
 struct Grid {
   long blocks = 1;
   long threads = 256;
-  long rows = 1;  ///< blocks along y
+  long rows = 1;    ///< blocks along y
+  long shared = 0;  ///< bytes of dynamic shared memory
 };
 
 /// Queues kernel(arguments…) on the stream. Throws Error, naming `what`, where CUDA refuses.
@@ -28,10 +29,11 @@ void launch(const Cuda& cuda, const char* what, const Grid& grid, void (*kernel)
 #ifdef PHONAUT_EMULATE_GPU
   (void)cuda;
   emulator::launch(what, emulator::Dim(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.rows)),
-                   emulator::Dim(static_cast<unsigned>(grid.threads)), 0, kernel, arguments...);
+                   emulator::Dim(static_cast<unsigned>(grid.threads)), static_cast<std::size_t>(grid.shared), kernel,
+                   arguments...);
 #else
   kernel<<<dim3(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.rows)),
-           static_cast<unsigned>(grid.threads), 0, stream_of(cuda)>>>(arguments...);
+           static_cast<unsigned>(grid.threads), static_cast<std::size_t>(grid.shared), stream_of(cuda)>>>(arguments...);
   check(cudaGetLastError(), what);
 #endif
 }

@@ -6,7 +6,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(activation_linear) {
+CASES(activation_linear) {
   for (auto [rows, in, out] : {std::tuple{1L, 1L, 1L}, {5L, 7L, 3L}, {9L, 33L, 20L}, {1000L, 768L, 256L}}) {
     add("swoosh_l " + text(Shape<3>{rows, in, out}),
         inputs(normal(Shape<2>{rows, in}, 1, 3), normal(Shape<2>{out, in}, 2), normal(Shape<1>{out}, 3)),

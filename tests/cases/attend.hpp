@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(attend) {
+CASES(attend) {
   struct Sizes {
     long batch, all_heads, heads, queries, keys, channels;
     std::vector<long> lengths;

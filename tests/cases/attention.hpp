@@ -6,7 +6,7 @@ using namespace phonaut;
 using namespace phonaut::testing;
 
 // Products over a head's channels, a softmax, products over the keys; and their chain backwards.
-CASES_WITHOUT_CUDA(attention) {
+CASES(attention) {
   struct Size {
     long batch, queries, keys, heads, width, value_width;
     bool causal;

@@ -10,7 +10,7 @@
 //   }
 //
 // and CMake compiles each such file once, into the program that checks all cases and the one that times them, and once
-// more, with PHONAUT_CASES_ON_CUDA, into those that run them on CUDA. CASES_WITHOUT_CUDA instead of CASES is for ops
+// more, with PHONAUT_CASES_ON_CUDA, into those that run them on CUDA. CASES instead of CASES is for ops
 // whose CUDA kernels are still missing.
 #include <functional>
 #include <limits>
@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "phonaut/ops/frames.hpp"
 #include "phonaut/testing/gradient_check.hpp"
 
 namespace phonaut::testing {
@@ -62,6 +63,17 @@ std::tuple<Values<R>...> inputs(Values<R>... values) {
   return {std::move(values)...};
 }
 
+/// Whole numbers f(0), f(1), … in the memory of any backend: ids, choices, labels.
+template <class B, size_t R, class F>
+Tensor<B, R, std::int32_t> numbers(Context<B>& ctx, const Shape<R>& shape, const F& f) {
+  const auto t = ctx.template empty_of<std::int32_t, R>(shape);
+  phonaut::detail::fill_from_host(ctx, t, [&](std::int32_t* to) {
+    for (long i = 0; i < t.size(); ++i) to[i] = static_cast<std::int32_t>(f(i));
+  });
+  return t;
+}
+
+/// Adds the cases of an op; of those that are not `OnCuda` the CUDA programs get none.
 template <bool OnCuda>
 struct AddCases {
   std::string op;

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(chunk_causal_conv1d) {
+CASES(chunk_causal_conv1d) {
   struct Sizes {
     long batch, time, channels, taps, chunk;
     std::vector<long> lengths;

@@ -6,7 +6,7 @@ using namespace phonaut;
 using namespace phonaut::testing;
 
 // The table is a constant; a factor gives the case something to differentiate.
-CASES_WITHOUT_CUDA(compact_positions) {
+CASES(compact_positions) {
   for (auto [time, left, width] : {std::tuple{1L, 0L, 8L}, {9L, 4L, 48L}, {500L, 0L, 48L}})
     add(concat(time, " frames, left ", left, ", width ", width),
         inputs(normal(Shape<2>{2 * time - 1 + left, width}, 1)),

@@ -6,7 +6,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(contrastive) {
+CASES(contrastive) {
   // Cosines through the temperature: ten times their rounding, in exponents.
   const Limits limits{.tolerance = 64 * eps, .gradient = 256 * eps};
   for (const auto& [counts, dims, negatives] : {std::tuple{std::vector<long>{1}, 3L, 2L},
@@ -25,8 +25,7 @@ CASES_WITHOUT_CUDA(contrastive) {
       "CPC", inputs(normal(Shape<3>{2, 8, 6}, 1), normal(Shape<3>{2, 8, 5}, 2), normal(Shape<3>{3, 5, 6}, 3)),
       [](const auto& c, const auto& z, const auto& w) {
         auto& ctx = c.context();
-        auto choice = ctx.template empty_of<std::int32_t, 2>({10, 4});
-        for (long i = 0; i < choice.size(); ++i) choice.data()[i] = static_cast<std::int32_t>(i * 5 % 16);
+        const auto choice = numbers(ctx, Shape<2>{10, 4}, [](long i) { return i * 5 % 16; });
         return cpc_loss(c, z, w, choice, 0.2);
       },
       limits);
@@ -42,13 +41,9 @@ CASES_WITHOUT_CUDA(contrastive) {
       {.tolerance = 256 * eps, .gradient = 1024 * eps});
 }
 
-CASES_WITHOUT_CUDA(gathered_products) {
+CASES(gathered_products) {
   const auto u = normal(Shape<2>{5, 7}, 1), v = normal(Shape<2>{4, 7}, 2), scores = normal(Shape<2>{5, 3}, 3);
-  const auto choose = [](auto& ctx) {
-    auto choice = ctx.template empty_of<std::int32_t, 2>({5, 3});
-    for (long i = 0; i < choice.size(); ++i) choice.data()[i] = static_cast<std::int32_t>(i * 3 % 4);
-    return choice;
-  };
+  const auto choose = [](auto& ctx) { return numbers(ctx, Shape<2>{5, 3}, [](long i) { return i * 3 % 4; }); };
   // A dot product of 7 terms.
   add("(5, 7) (4, 7)", inputs(u, v),
       [=](const auto& a, const auto& b) { return gathered_products(a, b, choose(a.context())); },
@@ -60,9 +55,8 @@ CASES_WITHOUT_CUDA(gathered_products) {
     add(concat("(", m, ", ", width, ") (", p, ", ", width, ") ", n),
         inputs(normal(Shape<2>{m, width}, 1), normal(Shape<2>{p, width}, 2)),
         [=](const auto& a, const auto& b) {
-          auto choice = a.context().template empty_of<std::int32_t, 2>({m, n});
-          for (long i = 0; i < choice.size(); ++i)
-            choice.data()[i] = static_cast<std::int32_t>(i * 7919 % (p > 9 ? p - 1 : p));
+          const auto choice =
+              numbers(a.context(), Shape<2>{m, n}, [&](long i) { return i * 7919 % (p > 9 ? p - 1 : p); });
           return gathered_products(a, b, choice);
         },
         {.tolerance = 32 * eps,  // sums of up to 300 products
@@ -73,18 +67,15 @@ CASES_WITHOUT_CUDA(gathered_products) {
   // Rows 0 and 2 of q are equal: where one is the positive, the other is no negative.
   add("without copies", inputs(scores, normal(Shape<2>{2, 3}, 4)),
       [](const auto& x, const auto& half) {
-        auto& ctx = x.context();
         const auto q = concatenate(std::vector{half, half}, 0);
-        auto choice = ctx.template empty_of<std::int32_t, 2>({5, 3});
-        for (long i = 0; i < choice.size(); ++i) choice.data()[i] = static_cast<std::int32_t>(i * 3 % 4);
+        const auto choice = numbers(x.context(), Shape<2>{5, 3}, [](long i) { return i * 3 % 4; });
         // Minus infinity would make of every sum nothing.
         return sigmoid(exclude_copies(x, q, choice));
       },
       {.tolerance = 4 * eps});
   add("with themselves", inputs(v),
       [=](const auto& a) {
-        auto choice = a.context().template empty_of<std::int32_t, 2>({4, 2});
-        for (long i = 0; i < 8; ++i) choice.data()[i] = static_cast<std::int32_t>(i % 4);
+        const auto choice = numbers(a.context(), Shape<2>{4, 2}, [](long i) { return i % 4; });
         return gathered_products(a, a, choice);
       },
       {.tolerance = 8 * eps});

@@ -25,7 +25,7 @@ auto with_lengths(const auto& x, const std::vector<long>& lengths) {
 
 // Sums of taps · in / groups products (forward), or of frames (gradient of the weight), which cancel to about the
 // square root of their number: the rounding of the longest sum here stays below 64 units of the largest result.
-CASES_WITHOUT_CUDA(conv1d) {
+CASES(conv1d) {
   for (const ConvSize& s :
        {ConvSize{1, 1, 1, 1, {.taps = 1}}, ConvSize{2, 9, 3, 4, {.taps = 3}},
         ConvSize{2, 12, 4, 5, {.taps = 3, .stride = 2}}, ConvSize{3, 11, 1, 6, {.taps = 5, .stride = 3}},
@@ -51,7 +51,7 @@ CASES_WITHOUT_CUDA(conv1d) {
   }
 }
 
-CASES_WITHOUT_CUDA(conv_transpose1d) {
+CASES(conv_transpose1d) {
   for (const ConvSize& s :
        {ConvSize{1, 1, 1, 1, {.taps = 1}}, ConvSize{2, 5, 3, 4, {.taps = 4, .stride = 2, .before = 1, .after = 1}},
         ConvSize{2, 5, 4, 6, {.taps = 3, .stride = 2, .after = 1}, 2, {5, 2}},

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(conv2d) {
+CASES(conv2d) {
   struct Sizes {
     long batch, time, bands, in, out, kernel;
     Conv2dOptions options;

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(ctc) {
+CASES(ctc) {
   using Labels = std::vector<std::vector<long>>;
   /// `length` labels other than the blank, every third one like its neighbour.
   const auto some_labels = [](long length, long classes, long blank, long seed) {

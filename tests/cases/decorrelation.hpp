@@ -7,7 +7,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(decorrelation) {
+CASES(decorrelation) {
   const auto x = normal(Shape<2>{32, 12}, 1, 0.8), y = normal(Shape<2>{32, 12}, 2, 1.4, 0.5);
   // Squares of covariances of 32 samples, each a sum of 32 products.
   const Limits limits{.tolerance = 64 * eps, .gradient = 256 * eps};
@@ -25,13 +25,13 @@ CASES_WITHOUT_CUDA(decorrelation) {
       {.tolerance = 8 * eps});
 }
 
-CASES_WITHOUT_CUDA(diversity) {
+CASES(diversity) {
   for (const Shape<3>& shape : {Shape<3>{1, 1, 2}, {12, 2, 6}, {200, 2, 320}})
     add(text(shape), inputs(normal(shape, 1)), [](const auto& x) { return diversity_loss(x); },
         {.tolerance = 64 * eps, .gradient = 256 * eps, .check = shape[0] < 100});
 }
 
-CASES_WITHOUT_CUDA(sliced_wasserstein) {
+CASES(sliced_wasserstein) {
   for (const auto& [samples, dims, slices] :
        {std::tuple{1L, 1L, 1L}, {48L, 8L, 16L}, {33L, 5L, 40L}, {2000L, 64L, 256L}}) {
     const long count = slices;

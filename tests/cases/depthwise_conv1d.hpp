@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(depthwise_conv1d) {
+CASES(depthwise_conv1d) {
   struct Sizes {
     long batch, time, channels, taps, before;
   };

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(depthwise_conv2d) {
+CASES(depthwise_conv2d) {
   struct Sizes {
     long batch, time, bands, channels, kernel, before, after;
     std::vector<long> lengths;

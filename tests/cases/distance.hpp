@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(distance) {
+CASES(distance) {
   for (const Shape<2>& shape : {Shape<2>{1, 1}, {0, 3}, {3, 7}, {5, 33}, {16, 16000}}) {
     const auto x = normal(shape, 1), y = normal(shape, 2);
     const bool small = shape[1] < 1000;

@@ -15,7 +15,7 @@ Waveform<B> wave(const Var<B, 2>& x, const std::vector<long>& lengths = {}, doub
   return w;
 }
 
-CASES_WITHOUT_CUDA(filter_bank) {
+CASES(filter_bank) {
   const auto x = normal(Shape<2>{2, 90}, 1);
   using Taper = ResampleConfig::Taper;
   // Sums of up to some hundred products in float, of which a few dozen are not tiny.

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(frame_rate) {
+CASES(frame_rate) {
   for (long time : {0L, 1L, 2L, 7L, 8L}) {
     const auto x = normal(Shape<3>{2, time, 3}, 1);
     // A sum of at most three and a division.

@@ -32,7 +32,7 @@ Sequence<B> padded(const Var<B, 3>& x, const std::vector<long>& lengths) {
   return {x, lengths_of(x.context(), lengths), 0};
 }
 
-CASES_WITHOUT_CUDA(frontends) {
+CASES(frontends) {
   const auto x = normal(Shape<2>{2, 500}, 1);
   // Where a band holds few bins, its logarithm magnifies the rounding of the transform, which is relative to the
   // loudest bin of the frame; and so does the gradient, which divides by the band's power.

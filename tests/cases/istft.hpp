@@ -11,7 +11,7 @@ Var<B, 2> head(const Var<B, 3>& x, const StftConfig& config, bool same, double c
   return istft_head(Sequence<B>{x, {}, 0}, make_head_plan<B>(config, same, clip)).samples;
 }
 
-CASES_WITHOUT_CUDA(istft) {
+CASES(istft) {
   struct Size {
     long batch, frames, samples;
     StftConfig config;

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(kl) {
+CASES(kl) {
   using Floor = KlOptions::Floor;
   for (const Shape<2>& shape : {Shape<2>{1, 1}, {7, 6}, {5, 33}, {70, 19}, {800, 64}}) {
     const auto mean = normal(shape, 1), spread = normal(shape, 2), noise = normal(shape, 3);

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(mask_bands) {
+CASES(mask_bands) {
   const Bands bands{{{{0, 2}, {1, 3}}, {{4, 4}}, {{0, 6}}}, {{{1, 3}}, {{0, 1}, {4, 5}}, {}}};
   // Values are copied; the gradient of a value is a sum of two dozen numbers.
   for (const auto& lengths : {std::vector<long>{}, {6, 5, 2}})

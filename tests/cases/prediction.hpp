@@ -23,7 +23,7 @@ std::vector<long> marks() {
   return chosen;
 }
 
-CASES_WITHOUT_CUDA(prediction) {
+CASES(prediction) {
   const Shape<3> shape{2, 7, 6};
   const auto x = normal(shape, 1), y = normal(shape, 2, 2, 0.5);
   // Targets are constants here, so they are made inside of the call and no derivative is taken of them.

@@ -11,7 +11,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(nearest_code) {
+CASES(nearest_code) {
   struct Size {
     long rows, entries, dims;
     bool small;
@@ -43,7 +43,7 @@ CASES_WITHOUT_CUDA(nearest_code) {
   }
 }
 
-CASES_WITHOUT_CUDA(fsq) {
+CASES(fsq) {
   for (const FsqBound bound : {FsqBound::tan, FsqBound::atanh})
     for (const long rows : {1L, 33L, 100000L}) {
       const FsqLevels levels({8, 5, 5, 5}, bound, 1e-3);
@@ -53,7 +53,7 @@ CASES_WITHOUT_CUDA(fsq) {
     }
 }
 
-CASES_WITHOUT_CUDA(corner_entropies) {
+CASES(corner_entropies) {
   for (const auto& [rows, bits] : {std::pair{1L, 1L}, {9L, 3L}, {33L, 6L}, {6000L, 10L}})
     add(text(Shape<2>{rows, bits}), inputs(normal(Shape<2>{rows, bits}, 1)),
         [](const auto& x) {
@@ -64,7 +64,7 @@ CASES_WITHOUT_CUDA(corner_entropies) {
          .check = rows < 100});
 }
 
-CASES_WITHOUT_CUDA(bit_entropies) {
+CASES(bit_entropies) {
   for (const auto& [rows, bits] : {std::pair{1L, 1L}, {9L, 3L}, {33L, 18L}})
     add(text(Shape<2>{rows, bits}), inputs(normal(Shape<2>{rows, bits}, 1, 2)),
         [](const auto& x) {
@@ -74,7 +74,7 @@ CASES_WITHOUT_CUDA(bit_entropies) {
         {.tolerance = 16 * eps, .gradient = 64 * eps});  // logarithms of probabilities near 1/2
 }
 
-CASES_WITHOUT_CUDA(gumbel_mixture) {
+CASES(gumbel_mixture) {
   for (const auto& [rows, entries] : {std::pair{1L, 1L}, {7L, 5L}, {33L, 17L}})
     add(text(Shape<3>{rows, 2, entries}),
         inputs(normal(Shape<3>{rows, 2, entries}, 1), normal(Shape<3>{2, entries, 3}, 2)),
@@ -84,7 +84,7 @@ CASES_WITHOUT_CUDA(gumbel_mixture) {
         {.tolerance = 16 * eps});  // a softmax and a product
 }
 
-CASES_WITHOUT_CUDA(wasserstein_codes) {
+CASES(wasserstein_codes) {
   // At its fixed point the distance does not depend on the potentials, so that they count as constants; dual numbers
   // go through all of the iterations and say so.
   for (const auto& [rows, entries] : {std::pair{1L, 1L}, {12L, 5L}})

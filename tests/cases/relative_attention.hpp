@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(relative_attention) {
+CASES(relative_attention) {
   struct Sizes {
     long batch, time, heads, query, place, chunk, left;
     std::vector<long> lengths;

@@ -6,7 +6,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(rnnt) {
+CASES(rnnt) {
   using Labels = std::vector<std::vector<long>>;
   // The loss is summed up in double over arcs that were rounded once, up to a few ulp of numbers as large as the
   // logits; gradients are differences of probabilities, which have the error of their exponents.
@@ -49,10 +49,9 @@ CASES_WITHOUT_CUDA(rnnt) {
         [=](const auto& x) {
           auto& ctx = x.context();
           using B = typename std::remove_cvref_t<decltype(ctx)>::Backend;
-          NodeWindows<B> windows{ctx.template empty_of<std::int32_t, 2>({3, 5}), 2};
           // One node further with every frame, to the last two of each utterance.
-          for (long i = 0; i < 15; ++i)
-            windows.first.data()[i] = static_cast<std::int32_t>(std::min(i % 5, static_cast<long>(i / 5 == 0 ? 2 : 0)));
+          const NodeWindows<B> windows{
+              numbers(ctx, Shape<2>{3, 5}, [](long i) { return std::min(i % 5, i / 5 == 0 ? 2L : 0L); }), 2};
           return rnnt_pruned(x, windows, transcripts_of(ctx, labels), lengths_of(ctx, std::vector<long>{5, 3, 2}), 0,
                              topology);
         },
@@ -82,13 +81,13 @@ CASES_WITHOUT_CUDA(rnnt) {
           const Lengths frames = lengths_of(ctx, lengths);
           // The same window for every backend: a straight line through the lattice.
           using B = typename std::remove_cvref_t<decltype(ctx)>::Backend;
-          NodeWindows<B> windows{ctx.template empty_of<std::int32_t, 2>({3, 9}), width};
-          for (long i = 0; i < 27; ++i) {
+          const auto first = [&](long i) {
             const long n = i / 9,
                        last = std::max(0L, static_cast<long>(labels[static_cast<size_t>(n)].size()) + 1 - width);
             const long time = lengths[static_cast<size_t>(n)], t = std::min(i % 9, time - 1);
-            windows.first.data()[i] = static_cast<std::int32_t>(time > 1 ? (last * t + time - 2) / (time - 1) : last);
-          }
+            return time > 1 ? (last * t + time - 2) / (time - 1) : last;
+          };
+          const NodeWindows<B> windows{numbers(ctx, Shape<2>{3, 9}, first), width};
           return rnnt_pruned(x, windows, transcripts, frames);
         },
         limits);
@@ -105,8 +104,7 @@ CASES_WITHOUT_CUDA(rnnt) {
   add("nodes of windows", inputs(normal(Shape<3>{2, 4, 3}, 1)),
       [=](const auto& x) {
         using B = typename std::remove_cvref_t<decltype(x.context())>::Backend;
-        NodeWindows<B> windows{x.context().template empty_of<std::int32_t, 2>({2, 5}), 2};
-        for (std::int32_t i = 0; i < 10; ++i) windows.first.data()[i] = i % 3;
+        const NodeWindows<B> windows{numbers(x.context(), Shape<2>{2, 5}, [](long i) { return i % 3; }), 2};
         return window_nodes(x, windows);
       },
       {.tolerance = eps});

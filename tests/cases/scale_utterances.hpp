@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(scale_utterances) {
+CASES(scale_utterances) {
   for (auto [batch, time, channels] : {std::tuple{1L, 1L, 1L}, {3L, 5L, 7L}, {2L, 9L, 33L}, {8L, 250L, 512L}}) {
     const Shape<2> mask{batch, channels};
     add(text(Shape<3>{batch, time, channels}), inputs(normal(Shape<3>{batch, time, channels}, 1)),

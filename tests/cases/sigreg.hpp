@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(sigreg) {
+CASES(sigreg) {
   struct Size {
     long samples, dims, slices, knots;
     double t_max;

@@ -6,7 +6,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(speaker) {
+CASES(speaker) {
   const std::vector<std::int32_t> some = {2, 0, -1, 1, 2};
   add("take_at", inputs(normal(Shape<2>{5, 3}, 1)),
       [=](const auto& x) { return take_at(x, labels_of(x.context(), some)); }, {.tolerance = eps});

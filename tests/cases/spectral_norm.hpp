@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(spectral_norm) {
+CASES(spectral_norm) {
   // (A weight of one number becomes a constant, whose gradient is zero but for rounding.)
   for (const Shape<3>& shape : {Shape<3>{1, 1, 2}, Shape<3>{3, 5, 2}, Shape<3>{16, 41, 7}})
     add(text(shape), inputs(normal(shape, 1)),

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(stft) {
+CASES(stft) {
   struct Size {
     long batch, samples;
     StftConfig config;

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(warp_time) {
+CASES(warp_time) {
   const auto add_case = [&](const Shape<3>& shape, const std::vector<long>& lengths, const std::vector<long>& centre,
                             const std::vector<long>& to) {
     // Sums of four products in double, rounded once; gradients add up a few dozen in float where much is squeezed.

@@ -11,7 +11,7 @@ Waveform<B> waves(const Var<B, 2>& x, const std::vector<long>& lengths) {
   return {x, lengths_of(x.context(), lengths), 0};
 }
 
-CASES_WITHOUT_CUDA(waveforms) {
+CASES(waveforms) {
   const auto x = normal(Shape<2>{2, 90}, 3), z = normal(Shape<2>{3, 70}, 4);
   // The mean and the deviation are sums in double; then one division.
   add("wave norm", inputs(normal(Shape<2>{2, 90}, 2, 2, 3)),

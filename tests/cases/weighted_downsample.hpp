@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(weighted_downsample) {
+CASES(weighted_downsample) {
   struct Sizes {
     long batch, time, channels, group;
     std::vector<long> lengths;

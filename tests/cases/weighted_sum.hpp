@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(weighted_sum) {
+CASES(weighted_sum) {
   const Shape<3> shape{2, 5, 7};
   // A sum of three products; the gradient of a weight is one of 70.
   const Limits limits{.tolerance = 4 * eps, .gradient = 16 * eps};

@@ -33,7 +33,7 @@ namespace kernel {
 /// Frames begin … end-1 that the window of frame i of `time` covers.
 struct CmvnWindow {
   long begin, end;
-  CmvnWindow(const SlidingCmvn& o, long i, long time) {
+  PHONAUT_HD PHONAUT_INLINE CmvnWindow(const SlidingCmvn& o, long i, long time) {
     begin = o.centre ? i - o.window / 2 : i - o.window;
     end = o.centre ? begin + o.window : i + 1;
     if (begin < 0) {
@@ -60,7 +60,7 @@ struct CmvnMoments {
 
 /// Calls f(i, moments) for each frame of one channel; x has `time` values, `step` apart.
 template <class S, class Options, class F>
-void for_each_window(const Options& o, const S* x, long time, long step, const F& f) {
+PHONAUT_HD PHONAUT_INLINE void for_each_window(const Options& o, const S* x, long time, long step, const F& f) {
   using W = Wide<S>;
   using math::max;
   using math::sqrt;
@@ -168,6 +168,15 @@ void cmvn_backward(const Reference&, const Options& o, View<const S, 3> dy, View
     }
   }
 }
+
+void cmvn_forward(const Cuda& cuda, const UtteranceCmvn& o, View<const float, 3> x, const long* lengths,
+                  View<float, 3> y);
+void cmvn_backward(const Cuda& cuda, const UtteranceCmvn& o, View<const float, 3> dy, View<const float, 3> x,
+                   const long* lengths, Sink<float, 3> dx, View<double, 2> ranges);
+void cmvn_forward(const Cuda& cuda, const SlidingCmvn& o, View<const float, 3> x, const long* lengths,
+                  View<float, 3> y);
+void cmvn_backward(const Cuda& cuda, const SlidingCmvn& o, View<const float, 3> dy, View<const float, 3> x,
+                   const long* lengths, Sink<float, 3> dx, View<double, 2> ranges);
 
 }  // namespace kernel
 

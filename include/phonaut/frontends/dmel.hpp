@@ -41,6 +41,10 @@ void dmel_decode(const Reference&, View<const std::int32_t, 1> codes, double low
   }
 }
 
+void dmel_encode(const Cuda& cuda, View<const float, 3> x, const long* lengths, double low, double step, long levels,
+                 std::int32_t* codes);
+void dmel_decode(const Cuda& cuda, View<const std::int32_t, 1> codes, double low, double step, long levels, float* y);
+
 }  // namespace kernel
 
 /// Log-mel frames (N, T, bands) -> codes (N, T, bands) in 0 … levels - 1, and back. Rounding has no gradient.

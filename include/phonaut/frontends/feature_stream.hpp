@@ -33,8 +33,10 @@ struct StreamedSamples {
   const S* chunk = nullptr;
   long fresh = 0, total = 0;
 
-  long first() const { return total - fresh - held; }
-  S operator[](long s) const { return s < total - fresh ? old[s - first()] : chunk[s - (total - fresh)]; }
+  PHONAUT_HD PHONAUT_INLINE long first() const { return total - fresh - held; }
+  PHONAUT_HD PHONAUT_INLINE S operator[](long s) const {
+    return s < total - fresh ? old[s - first()] : chunk[s - (total - fresh)];
+  }
   /// Copies samples begin … end-1. The target may be where the old samples are, as long as it begins before them.
   void copy(long begin, long end, S* to) const {
     const long border = std::clamp(total - fresh, begin, end);
@@ -63,6 +65,10 @@ template <class S>
 void keep_samples(const Reference&, const StreamedSamples<S>& x, long keep, S* y) {
   x.copy(x.total - keep, x.total, y);
 }
+
+void streamed_window(const Cuda& cuda, const StreamedSamples<float>& x, long left, long right, Edge edge, bool open,
+                     long begin, View<float, 1> y);
+void keep_samples(const Cuda& cuda, const StreamedSamples<float>& x, long keep, float* y);
 
 }  // namespace kernel
 

@@ -27,6 +27,9 @@ void replace_magnitudes(const Reference&, View<const S, 1> magnitude, const S* r
   }
 }
 
+void replace_magnitudes(const Cuda& cuda, View<const float, 1> magnitude, const float* rebuilt, const float* previous,
+                        float momentum, float* spectrum);
+
 }  // namespace kernel
 
 /// Magnitudes (N, T, n_fft / 2 + 1) -> a waveform whose short-time transform comes near them, starting from phases of

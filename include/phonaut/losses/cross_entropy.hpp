@@ -76,6 +76,12 @@ void cross_entropy_forward(const Cpu& cpu, double smoothing, bool mean, View<con
 void cross_entropy_backward(const Cpu& cpu, double smoothing, const float* gain, const float* scale,
                             View<const float, 2> x, View<const std::int32_t, 1> label, const float* normaliser,
                             Sink<float, 2> dx);
+void cross_entropy_forward(const Cuda& cuda, double smoothing, bool mean, View<const float, 2> x,
+                           View<const std::int32_t, 1> label, float* normaliser, float* row_loss, float* scale,
+                           float* loss);
+void cross_entropy_backward(const Cuda& cuda, double smoothing, const float* gain, const float* scale,
+                            View<const float, 2> x, View<const std::int32_t, 1> label, const float* normaliser,
+                            Sink<float, 2> dx);
 
 }  // namespace kernel
 

@@ -172,6 +172,13 @@ void ctc_backward(const Cpu& cpu, long blank, bool zero, const float* dloss, Vie
                   const long* lengths, View<const std::int32_t, 2> labels, const long* label_lengths,
                   View<const double, 2> normaliser, View<const double, 3> alpha, const double* log_likelihood,
                   View<double, 2> scratch, Sink<float, 3> dx);
+void ctc_forward(const Cuda& cuda, long blank, bool zero, View<const float, 3> x, const long* lengths,
+                 View<const std::int32_t, 2> labels, const long* label_lengths, View<double, 2> normaliser,
+                 View<double, 3> alpha, double* log_likelihood, float* loss);
+void ctc_backward(const Cuda& cuda, long blank, bool zero, const float* dloss, View<const float, 3> x,
+                  const long* lengths, View<const std::int32_t, 2> labels, const long* label_lengths,
+                  View<const double, 2> normaliser, View<const double, 3> alpha, const double* log_likelihood,
+                  View<double, 2> scratch, Sink<float, 3> dx);
 
 }  // namespace kernel
 

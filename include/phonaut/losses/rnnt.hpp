@@ -78,6 +78,13 @@ void rnnt_backward(const Cpu& cpu, long blank, const float* dloss, View<const fl
                    const long* lengths, View<const std::int32_t, 2> labels, const long* label_lengths,
                    View<const double, 3> normaliser, View<const float, 3> symbols, View<const float, 3> blanks,
                    Sink<float, 4> dx);
+void rnnt_arcs(const Cuda& cuda, long blank, View<const float, 4> x, const NodeWindow& window, const long* lengths,
+               View<const std::int32_t, 2> labels, const long* label_lengths, View<double, 3> normaliser,
+               View<float, 3> symbols, View<float, 3> blanks);
+void rnnt_backward(const Cuda& cuda, long blank, const float* dloss, View<const float, 4> x, const NodeWindow& window,
+                   const long* lengths, View<const std::int32_t, 2> labels, const long* label_lengths,
+                   View<const double, 3> normaliser, View<const float, 3> symbols, View<const float, 3> blanks,
+                   Sink<float, 4> dx);
 
 }  // namespace kernel
 

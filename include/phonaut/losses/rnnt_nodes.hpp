@@ -11,9 +11,9 @@ struct NodeWindow {
   const std::int32_t* starts;
   long time, width;
 
-  PHONAUT_INLINE long first(long n, long t) const { return starts ? starts[n * time + t] : 0; }
+  PHONAUT_HD PHONAUT_INLINE long first(long n, long t) const { return starts ? starts[n * time + t] : 0; }
   /// How many of them an utterance of so many labels has.
-  PHONAUT_INLINE long count(long first, long labels) const {
+  PHONAUT_HD PHONAUT_INLINE long count(long first, long labels) const {
     const long left = labels + 1 - first;
     return left < 0 ? 0 : left < width ? left : width;
   }

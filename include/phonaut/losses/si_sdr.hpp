@@ -72,6 +72,12 @@ void si_sdr_backward(const Reference&, bool zero_mean, double epsilon, const S* 
   }
 }
 
+void si_sdr_forward(const Cuda& cuda, bool zero_mean, double epsilon, View<const float, 2> estimate,
+                    View<const float, 2> reference, const long* lengths, float* y, View<double, 2> sums);
+void si_sdr_backward(const Cuda& cuda, bool zero_mean, double epsilon, const float* dy, View<const float, 2> estimate,
+                     View<const float, 2> reference, const long* lengths, View<const double, 2> sums,
+                     Sink<float, 2> de);
+
 }  // namespace kernel
 
 /// SI-SDR in dB of each estimate (N, samples) against its reference, over the first lengths[n] samples (all of them

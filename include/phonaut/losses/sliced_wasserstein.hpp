@@ -55,6 +55,9 @@ void wasserstein_slopes(const Reference&, double gain, const double* quantile, s
   }
 }
 
+void wasserstein_slopes(const Cuda& cuda, double gain, const double* quantile, std::int32_t* order, View<float, 2> p,
+                        float* loss);
+
 }  // namespace kernel
 
 /// Mean over slices and samples of (p_(n)m - u_n)², where p = x A is sorted along each slice and u_n is the normal

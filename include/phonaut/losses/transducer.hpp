@@ -92,6 +92,12 @@ void lattice_backward(const Cpu& cpu, const float* gain, View<const float, 3> sy
                       const long* lengths, const long* label_lengths, View<const double, 3> alpha,
                       const double* log_likelihood, View<double, 2> beta, Sink<float, 3> symbol_share,
                       Sink<float, 3> blank_share);
+void lattice_forward(const Cuda& cuda, View<const float, 3> symbols, View<const float, 3> blanks, const long* lengths,
+                     const long* label_lengths, View<double, 3> alpha, double* log_likelihood, float* loss);
+void lattice_backward(const Cuda& cuda, const float* gain, View<const float, 3> symbols, View<const float, 3> blanks,
+                      const long* lengths, const long* label_lengths, View<const double, 3> alpha,
+                      const double* log_likelihood, View<double, 2> beta, Sink<float, 3> symbol_share,
+                      Sink<float, 3> blank_share);
 
 }  // namespace kernel
 

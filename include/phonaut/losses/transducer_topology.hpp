@@ -48,6 +48,13 @@ void unshear_arcs(const Reference&, bool constrained, View<const S, 3> sheared_s
   }
 }
 
+void shear_arcs(const Cuda& cuda, bool constrained, View<const float, 3> symbols, View<const float, 3> blanks,
+                const long* lengths, const long* label_lengths, View<float, 3> sheared_symbols,
+                View<float, 3> sheared_blanks);
+void unshear_arcs(const Cuda& cuda, bool constrained, View<const float, 3> sheared_symbols,
+                  View<const float, 3> sheared_blanks, const long* lengths, const long* label_lengths,
+                  Sink<float, 3> symbols, Sink<float, 3> blanks, const Shape<3>& shape);
+
 }  // namespace kernel
 
 namespace detail {

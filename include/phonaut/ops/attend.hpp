@@ -21,6 +21,7 @@ void clear_unused_weights(const Reference&, View<S, 4> weights, long heads, cons
     }
 }
 void clear_unused_weights(const Cpu& cpu, View<float, 4> weights, long heads, const long* lengths);
+void clear_unused_weights(const Cuda& cuda, View<float, 4> weights, long heads, const long* lengths);
 
 /// y[n, t, h·D + d] = Σ_s weights[n, h, t, s] v[n, s, h·D + d] over the frames below the length, 0 beyond it.
 template <class B, class S>

@@ -113,6 +113,10 @@ void chunk_causal_conv1d_forward(const Cpu& cpu, const ChunkCausalFilters<float>
                                  View<float, 3> y);
 void chunk_causal_conv1d_backward(const Cpu& cpu, const ChunkCausalFilters<float>& f, View<const float, 3> dy,
                                   View<const float, 3> x, Sink<float, 3> dx, const ChunkCausalSinks<float>& d);
+void chunk_causal_conv1d_forward(const Cuda& cuda, const ChunkCausalFilters<float>& f, View<const float, 3> x,
+                                 View<float, 3> y);
+void chunk_causal_conv1d_backward(const Cuda& cuda, const ChunkCausalFilters<float>& f, View<const float, 3> dy,
+                                  View<const float, 3> x, Sink<float, 3> dx, const ChunkCausalSinks<float>& d);
 
 }  // namespace kernel
 

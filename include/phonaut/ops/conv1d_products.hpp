@@ -153,5 +153,9 @@ void conv_weight_products(const B& backend, const ConvGrid& grid, View<const S, 
                               .add = dw.add || n > 0});
 }
 
+void conv_gather(const Cuda& cuda, View<const float, 3> x, const long* lengths, long before, View<float, 4> y);
+void conv_scatter(const Cuda& cuda, View<const float, 4> x, const float* bias, const long* lengths, long before,
+                  Sink<float, 3> y);
+
 }  // namespace kernel
 }  // namespace phonaut

@@ -60,6 +60,10 @@ void gather_patches(const Cpu& cpu, View<const float, 3> x, const PatchGeometry&
                     View<float, 2> patches);
 void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGeometry& g, long first, long times,
                      View<float, 3> dx);
+void gather_patches(const Cuda& cuda, View<const float, 3> x, const PatchGeometry& g, long first, long times,
+                    View<float, 2> patches);
+void scatter_patches(const Cuda& cuda, View<const float, 2> patches, const PatchGeometry& g, long first, long times,
+                     View<float, 3> dx);
 
 /// Frames of the result per block, for patches of about 512 KiB: half of a level-2 cache.
 inline long patch_times(const PatchGeometry& g, long channels, long times) {

@@ -57,6 +57,11 @@ void depthwise_conv1d_forward(const Cpu& cpu, View<const float, 3> x, View<const
                               long before, View<float, 3> y);
 void depthwise_conv1d_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> x, View<const float, 2> w,
                                long before, Sink<float, 3> dx, Sink<float, 2> dw, Sink<float, 1> dbias);
+void depthwise_conv1d_forward(const Cuda& cuda, View<const float, 3> x, View<const float, 2> w, const float* bias,
+                              long before, View<float, 3> y);
+void depthwise_conv1d_backward(const Cuda& cuda, View<const float, 3> dy, View<const float, 3> x,
+                               View<const float, 2> w, long before, Sink<float, 3> dx, Sink<float, 2> dw,
+                               Sink<float, 1> dbias);
 
 }  // namespace kernel
 

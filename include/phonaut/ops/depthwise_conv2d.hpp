@@ -78,6 +78,11 @@ void depthwise_conv2d_forward(const Cpu& cpu, const DepthwiseImage& g, View<cons
                               const float* bias, View<float, 4> y);
 void depthwise_conv2d_backward(const Cpu& cpu, const DepthwiseImage& g, View<const float, 4> dy, View<const float, 4> x,
                                View<const float, 2> w, Sink<float, 4> dx, Sink<float, 2> dw, Sink<float, 1> dbias);
+void depthwise_conv2d_forward(const Cuda& cuda, const DepthwiseImage& g, View<const float, 4> x, View<const float, 2> w,
+                              const float* bias, View<float, 4> y);
+void depthwise_conv2d_backward(const Cuda& cuda, const DepthwiseImage& g, View<const float, 4> dy,
+                               View<const float, 4> x, View<const float, 2> w, Sink<float, 4> dx, Sink<float, 2> dw,
+                               Sink<float, 1> dbias);
 
 }  // namespace kernel
 

@@ -19,10 +19,12 @@ struct EppsPulley {
 
   static constexpr long most_knots = 128;  ///< kernels keep two registers per knot on the stack
 
-  double step() const { return t_max / static_cast<double>(knots - 1); }
-  double at(long k) const { return step() * static_cast<double>(k); }
-  double window(long k) const { return std::exp(-0.5 * at(k) * at(k)); }
-  double weight(long k) const { return (k == 0 || k == knots - 1 ? 1 : 2) * step() * window(k); }
+  PHONAUT_HD PHONAUT_INLINE double step() const { return t_max / static_cast<double>(knots - 1); }
+  PHONAUT_HD PHONAUT_INLINE double at(long k) const { return step() * static_cast<double>(k); }
+  PHONAUT_HD PHONAUT_INLINE double window(long k) const { return ::exp(-0.5 * at(k) * at(k)); }
+  PHONAUT_HD PHONAUT_INLINE double weight(long k) const {
+    return (k == 0 || k == knots - 1 ? 1 : 2) * step() * window(k);
+  }
   /// Expectation of the statistic of a sample of N(0, 1), whatever its size: 1.0525 with the defaults.
   double expectation() const {
     double total = 0;
@@ -97,6 +99,12 @@ void characteristic_slopes(const Reference&, long knots, double step, View<const
 void characteristic_sums(const Cpu& cpu, long knots, double step, View<const float, 2> p, View<double, 2> cosine,
                          View<double, 2> sine);
 void characteristic_slopes(const Cpu& cpu, long knots, double step, View<const double, 2> a, View<const double, 2> b,
+                           View<float, 2> p);
+void characteristic_sums(const Cuda& cuda, long knots, double step, View<const float, 2> p, View<double, 2> cosine,
+                         View<double, 2> sine);
+void epps_pulley(const Cuda& cuda, const EppsPulley& test, double total, double gain, View<double, 2> cosine,
+                 View<double, 2> sine, float* statistic);
+void characteristic_slopes(const Cuda& cuda, long knots, double step, View<const double, 2> a, View<const double, 2> b,
                            View<float, 2> p);
 
 }  // namespace kernel

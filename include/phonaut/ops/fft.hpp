@@ -178,6 +178,55 @@ PHONAUT_HD PHONAUT_INLINE L* complex_fft(const FftTables<T>& fft, L* a, L* b) {
   return a;
 }
 
+// Real transforms of even sizes. Even samples are the real, odd ones the imaginary parts of half as many points. With E
+// and O the transforms of the two, Z = E + iO; the real input makes both Hermitian, so Z_k and conj Z_{h-k} give them
+// back, and X_k = E_k + exp(-2πi k / size) O_k.
+
+/// Z_k and Z_{h-k} -> X_k and X_{h-k}, in place; for k = 0 … h / 2.
+template <class L, class T>
+PHONAUT_HD PHONAUT_INLINE void split_pair(const FftTables<T>& fft, L* z, long k) {
+  const long h = fft.points;
+  if (k == 0) {
+    const L re0 = z[0], im0 = z[1];
+    z[0] = re0 + im0;
+    z[1] = L(T(0));
+    z[2 * h] = re0 - im0;
+    z[2 * h + 1] = L(T(0));
+    return;
+  }
+  const L half(T(0.5));
+  L *const p = z + 2 * k, *const q = z + 2 * (h - k);
+  const Complex<L> even{half * (p[0] + q[0]), half * (p[1] - q[1])};
+  const Complex<L> d{half * (p[0] - q[0]), half * (p[1] + q[1])};  // i O_k
+  const Complex<L> wd = turned(d, fft.split + 2 * k);
+  // X_k = even - i wd, X_{h-k} = conj(even + i wd)
+  p[0] = even.re + wd.im;
+  p[1] = even.im - wd.re;
+  if (p == q) return;
+  q[0] = even.re - wd.im;
+  q[1] = -(even.im + wd.re);
+}
+/// The way back: Z_k = (X_k + conj X_{h-k}) + i exp(2πi k / size) (X_k - conj X_{h-k}), and its partner.
+template <class L, class T>
+PHONAUT_HD PHONAUT_INLINE void join_pair(const FftTables<T>& fft, L* a, long k) {
+  const long h = fft.points;
+  if (k == 0) {
+    const L first = a[0], last = a[2 * h];
+    a[0] = first + last;
+    a[1] = first - last;
+    return;
+  }
+  L *const p = a + 2 * k, *const q = a + 2 * (h - k);
+  const Complex<L> e{p[0] + q[0], p[1] - q[1]}, d{p[0] - q[0], p[1] + q[1]};
+  const L re(fft.split[2 * k]), im(fft.split[2 * k + 1]);
+  const Complex<L> wd{d.re * re + d.im * im, d.im * re - d.re * im};  // conj(split) d
+  p[0] = e.re - wd.im;
+  p[1] = e.im + wd.re;
+  if (p == q) return;
+  q[0] = e.re + wd.im;
+  q[1] = wd.re - e.im;
+}
+
 /// Real samples a[0 … size) -> bins() complex values (unscaled), in `a` or `b`; both have room() elements.
 template <class L, class T>
 PHONAUT_HD PHONAUT_INLINE L* rfft(const FftTables<T>& fft, L* a, L* b) {
@@ -188,28 +237,8 @@ PHONAUT_HD PHONAUT_INLINE L* rfft(const FftTables<T>& fft, L* a, L* b) {
     }
     return complex_fft<false>(fft, a, b);
   }
-  // Even samples are the real, odd ones the imaginary parts of half as many points. With E and O the transforms of the
-  // two, Z = E + iO; the real input makes both Hermitian, so Z_k and conj Z_{h-k} give them back, and
-  // X_k = E_k + exp(-2πi k / size) O_k.
   L* const z = complex_fft<false>(fft, a, b);
-  const long h = fft.points;
-  const L half(T(0.5)), re0 = z[0], im0 = z[1];
-  z[0] = re0 + im0;
-  z[1] = L(T(0));
-  z[2 * h] = re0 - im0;
-  z[2 * h + 1] = L(T(0));
-  for (long k = 1; k <= h - k; ++k) {
-    L *const p = z + 2 * k, *const q = z + 2 * (h - k);
-    const Complex<L> even{half * (p[0] + q[0]), half * (p[1] - q[1])};
-    const Complex<L> d{half * (p[0] - q[0]), half * (p[1] + q[1])};  // i O_k
-    const Complex<L> wd = turned(d, fft.split + 2 * k);
-    // X_k = even - i wd, X_{h-k} = conj(even + i wd)
-    p[0] = even.re + wd.im;
-    p[1] = even.im - wd.re;
-    if (p == q) break;
-    q[0] = even.re - wd.im;
-    q[1] = -(even.im + wd.re);
-  }
+  for (long k = 0; k <= fft.points - k; ++k) split_pair(fft, z, k);
   return z;
 }
 
@@ -227,22 +256,7 @@ PHONAUT_HD PHONAUT_INLINE L* irfft(const FftTables<T>& fft, L* a, L* b) {
     for (long i = 1; i < fft.size; ++i) x[i] = x[2 * i];
     return x;
   }
-  // The way back: Z_k = (X_k + conj X_{h-k}) + i exp(2πi k / size) (X_k - conj X_{h-k}).
-  const long h = fft.points;
-  const L first = a[0], last = a[2 * h];
-  a[0] = first + last;
-  a[1] = first - last;
-  for (long k = 1; k <= h - k; ++k) {
-    L *const p = a + 2 * k, *const q = a + 2 * (h - k);
-    const Complex<L> e{p[0] + q[0], p[1] - q[1]}, d{p[0] - q[0], p[1] + q[1]};
-    const L re(fft.split[2 * k]), im(fft.split[2 * k + 1]);
-    const Complex<L> wd{d.re * re + d.im * im, d.im * re - d.re * im};  // conj(split) d
-    p[0] = e.re - wd.im;
-    p[1] = e.im + wd.re;
-    if (p == q) break;
-    q[0] = e.re + wd.im;
-    q[1] = wd.re - e.im;
-  }
+  for (long k = 0; k <= fft.points - k; ++k) join_pair(fft, a, k);
   return complex_fft<true>(fft, a, b);
 }
 

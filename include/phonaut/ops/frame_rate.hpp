@@ -62,6 +62,12 @@ void average_frames_backward(const Cpu& cpu, View<const float, 3> dy, const long
                              Sink<float, 3> dx);
 void repeat_frames_forward(const Cpu& cpu, View<const float, 3> x, long times, View<float, 3> y);
 void repeat_frames_backward(const Cpu& cpu, View<const float, 3> dy, long times, Sink<float, 3> dx);
+void average_frames_forward(const Cuda& cuda, View<const float, 3> x, const long* lengths, long group,
+                            View<float, 3> y);
+void average_frames_backward(const Cuda& cuda, View<const float, 3> dy, const long* lengths, long group,
+                             Sink<float, 3> dx);
+void repeat_frames_forward(const Cuda& cuda, View<const float, 3> x, long times, View<float, 3> y);
+void repeat_frames_backward(const Cuda& cuda, View<const float, 3> dy, long times, Sink<float, 3> dx);
 
 }  // namespace kernel
 

@@ -8,12 +8,12 @@ namespace phonaut::kernel::detail {
 
 /// log 0, which a sum of probabilities starts from.
 template <class W>
-W log_zero() {
+PHONAUT_HD PHONAUT_INLINE W log_zero() {
   return W(-std::numeric_limits<double>::infinity());
 }
 /// log(e^a + e^b); infinities are log 0, and add nothing.
 template <class W>
-W log_add(const W& a, const W& b) {
+PHONAUT_HD PHONAUT_INLINE W log_add(const W& a, const W& b) {
   using math::exp;
   using math::log;
   const W none = log_zero<W>();

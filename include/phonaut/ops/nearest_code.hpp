@@ -35,6 +35,9 @@ void nearest_code(const Cpu& cpu, View<const float, 2> x, View<const float, 2> t
 /// A number for each entry, with room for whole tiles.
 inline long nearest_code_scratch(long entries) { return entries + 16; }
 
+void nearest_code(const Cuda& cuda, View<const float, 2> x, View<const float, 2> table, float* scratch,
+                  std::int32_t* code);
+
 }  // namespace kernel
 
 /// For each row of x (rows, D), the nearest row of `table` (K, D): the first of equals, by Euclidean distance. Never

@@ -10,7 +10,7 @@ namespace kernel {
 
 /// Turns content scores (queries, keys) into the gradient of the penalty: each score together with its positional part
 /// places[t, queries - 1 - t + s] becomes penalty · sign(score) where |score| > limit, and 0 elsewhere. `places` may be
-/// empty. Returns whether any is not 0.
+/// empty. Returns whether any is not 0, or true where finding out would mean waiting.
 template <class S>
 bool score_penalty(const Reference&, View<S, 2> scores, View<const S, 2> places, S limit, S penalty) {
   bool any = false;
@@ -25,6 +25,8 @@ bool score_penalty(const Reference&, View<S, 2> scores, View<const S, 2> places,
   }
   return any;
 }
+
+bool score_penalty(const Cuda& cuda, View<float, 2> scores, View<const float, 2> places, float limit, float penalty);
 
 }  // namespace kernel
 

@@ -110,6 +110,12 @@ void relative_attention_backward(const Reference&, const RelativeAttention<S>& a
 void relative_attention_backward(const Cpu& cpu, const RelativeAttention<float>& a, View<const float, 4> dweights,
                                  View<const float, 4> weights, float* scratch, HeadFrames<float> dq,
                                  HeadFrames<float> dk, HeadFrames<float> dp, Sink<float, 2> dr);
+void relative_attention_forward_scratch(const Cuda& cuda, const RelativeAttention<float>&, long& numbers);
+void relative_attention_backward_scratch(const Cuda& cuda, const RelativeAttention<float>& a, long& numbers);
+void relative_attention_forward(const Cuda& cuda, const RelativeAttention<float>& a, float*, View<float, 4> weights);
+void relative_attention_backward(const Cuda& cuda, const RelativeAttention<float>& a, View<const float, 4> dweights,
+                                 View<const float, 4> weights, float* scratch, HeadFrames<float> dq,
+                                 HeadFrames<float> dk, HeadFrames<float> dp, Sink<float, 2> dr);
 
 }  // namespace kernel
 

@@ -12,6 +12,7 @@ namespace kernel {
 template <class B, class S>
 requires std::is_base_of_v<Reference, B>
 void scale_by(const B& backend, const S* a, View<const S, 1> x, S* y, bool add) { scale(backend, *a, x, y, add); }
+void scale_by(const Cuda& cuda, const float* a, View<const float, 1> x, float* y, bool add);
 
 }  // namespace kernel
 

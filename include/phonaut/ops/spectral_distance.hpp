@@ -81,6 +81,11 @@ void spectral_distance_sums(const Cpu& cpu, const SpectralTerms& terms, View<con
 void spectral_distance_backward(const Cpu& cpu, const SpectralTerms& terms, const SpectralFactors<float>& factors,
                                 View<const float, 3> x, View<const float, 3> y, const long* lengths, Sink<float, 3> dx,
                                 Sink<float, 3> dy);
+void spectral_distance_sums(const Cuda& cuda, const SpectralTerms& terms, View<const float, 3> x,
+                            View<const float, 3> y, const long* lengths, double* sums);
+void spectral_distance_backward(const Cuda& cuda, const SpectralTerms& terms, const SpectralFactors<float>& factors,
+                                View<const float, 3> x, View<const float, 3> y, const long* lengths, Sink<float, 3> dx,
+                                Sink<float, 3> dy);
 
 }  // namespace kernel
 

@@ -172,5 +172,18 @@ void synthesis_forward(const Cpu& cpu, const spectral::Synthesis<float>& t, View
 void synthesis_backward(const Cpu& cpu, const spectral::Synthesis<float>& t, View<const float, 3> x, const long* frames,
                         View<const float, 2> dz, Sink<float, 3> dx, float* scratch);
 
+long spectral_scratch(const Cuda& cuda, const spectral::Analysis<float>& t);
+long spectral_scratch(const Cuda& cuda, const spectral::Synthesis<float>& t);
+void analysis_forward(const Cuda& cuda, const spectral::Analysis<float>& t, View<const float, 2> x, const long* frames,
+                      View<float, 3> y, float* scratch);
+void analysis_backward(const Cuda& cuda, const spectral::Analysis<float>& t, View<const float, 2> x, const long* frames,
+                       View<const float, 3> dy, Sink<float, 2> dx, float* scratch);
+void synthesis_forward(const Cuda& cuda, const spectral::Synthesis<float>& t, View<const float, 3> x,
+                       const long* frames, const long* samples, View<float, 2> y, float* scratch);
+void synthesis_backward(const Cuda& cuda, const spectral::Synthesis<float>& t, View<const float, 3> x,
+                        const long* frames, View<const float, 2> dz, Sink<float, 3> dx, float* scratch);
+void synthesis_unwindow(const Cuda& cuda, const spectral::Synthesis<float>& t, View<const float, 2> dy,
+                        const long* frames, long all_frames, const long* samples, View<float, 2> dz);
+
 }  // namespace kernel
 }  // namespace phonaut

@@ -68,6 +68,13 @@ void spectral_norm_backward(const Reference&, View<const S, 2> dy, View<const S,
   }
 }
 
+void power_iteration(const Cuda& cuda, View<const float, 2> w, long rounds, View<float, 1> u, View<float, 1> v,
+                     double* wide);
+void spectral_norm_forward(const Cuda& cuda, View<const float, 2> w, View<const float, 1> u, View<const float, 1> v,
+                           View<float, 2> y, float* sigma);
+void spectral_norm_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> y, View<const float, 1> u,
+                            View<const float, 1> v, const float* sigma, Sink<float, 2> dw);
+
 }  // namespace kernel
 
 /// weight / (uᵀ W v), W being `weight` (O, …) as a matrix of O rows. u (O) and v (the rest) are constants: near the

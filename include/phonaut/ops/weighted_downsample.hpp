@@ -61,6 +61,11 @@ void weighted_downsample_forward(const Cpu& cpu, View<const float, 3> x, const f
 void weighted_downsample_backward(const Cpu& cpu, View<const float, 3> dy, View<const float, 3> x, const float* bias,
                                   long group, const long* lengths, Sink<float, 3> dx, Sink<float, 1> dbias,
                                   View<float, 2> partial);
+void weighted_downsample_forward(const Cuda& cuda, View<const float, 3> x, const float* bias, long group,
+                                 const long* lengths, View<float, 3> y);
+void weighted_downsample_backward(const Cuda& cuda, View<const float, 3> dy, View<const float, 3> x, const float* bias,
+                                  long group, const long* lengths, Sink<float, 3> dx, Sink<float, 1> dbias,
+                                  View<float, 2>);
 
 }  // namespace kernel
 

@@ -22,4 +22,8 @@ void code_sums(const Reference&, View<const S, 2> x, const std::int32_t* code, V
     for (long d = 0; d < x.shape[1]; ++d) to[d] += Wide<S>(x.row(i)[d]);
   }
 }
+
+void code_sums(const Cuda& cuda, View<const float, 2> x, const std::int32_t* code, View<double, 1> count,
+               View<double, 2> sum);
+
 }  // namespace phonaut::kernel

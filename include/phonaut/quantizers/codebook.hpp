@@ -93,6 +93,16 @@ void revive(const Reference&, double least, double usage, bool compact, View<con
   }
 }
 
+void ema_follow(const Cuda& cuda, double decay, bool only_hit, View<const double, 1> count, View<const double, 2> sum,
+                View<float, 1> running_count, View<float, 2> running_sum);
+void ema_entries(const Cuda& cuda, bool laplace, double epsilon, View<const float, 1> count, View<const float, 2> sum,
+                 View<float, 2> entries);
+void ema_entries_where(const Cuda& cuda, const std::uint8_t* marked, View<const float, 1> count,
+                       View<const float, 2> sum, View<float, 2> entries);
+void sums_of_clusters(const Cuda& cuda, View<const float, 2> mean, View<float, 1> count, View<float, 2> sum);
+void revive(const Cuda& cuda, double least, double usage, bool compact, View<const float, 2> replacement,
+            View<float, 1> count, View<float, 2> sum, std::uint8_t* dead);
+
 }  // namespace kernel
 
 /// Entries (K, D) with the running sums and counts behind them. Invariant: each entry is its sum over its smoothed

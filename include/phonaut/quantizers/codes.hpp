@@ -111,6 +111,13 @@ void subtract_entries(const Reference&, View<const S, 2> x, View<const S, 2> tab
 void subtract_entries(const Cpu& cpu, View<const float, 2> x, View<const float, 2> table, const std::int32_t* code,
                       View<float, 2> y);
 
+void put_level(const Cuda& cuda, const std::int32_t* from, const std::int32_t* rows, long count, long level,
+               View<std::int32_t, 2> codes);
+void take_level(const Cuda& cuda, View<const std::int32_t, 2> codes, long level, std::int32_t* to);
+void look_up(const Cuda& cuda, View<const float, 2> table, const std::int32_t* code, bool add, View<float, 2> y);
+void subtract_entries(const Cuda& cuda, View<const float, 2> x, View<const float, 2> table, const std::int32_t* code,
+                      View<float, 2> y);
+
 }  // namespace kernel
 
 /// q in value, with x's gradient: y = x + sg(q - x) without its rounding, in training and inference alike. Shares the

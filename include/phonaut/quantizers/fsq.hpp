@@ -120,6 +120,12 @@ void fsq_bound_backward(const Cpu& cpu, const FsqGrid& levels, bool of_codes, Vi
                         View<const float, 2> z, Sink<float, 2> dz);
 void fsq_codes(const Cpu& cpu, const FsqGrid& levels, View<const float, 2> z, View<float, 2> value,
                std::int32_t* index);
+void fsq_bound_forward(const Cuda& cuda, const FsqGrid& levels, View<const float, 2> z, View<float, 2> b);
+void fsq_bound_backward(const Cuda& cuda, const FsqGrid& levels, bool of_codes, View<const float, 2> db,
+                        View<const float, 2> z, Sink<float, 2> dz);
+void fsq_codes(const Cuda& cuda, const FsqGrid& levels, View<const float, 2> z, View<float, 2> value,
+               std::int32_t* index);
+void fsq_values(const Cuda& cuda, const FsqGrid& levels, const std::int32_t* index, View<float, 2> value);
 
 }  // namespace kernel
 

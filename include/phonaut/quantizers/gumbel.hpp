@@ -38,6 +38,8 @@ void choose_largest(const Reference&, View<const S, 2> x, View<S, 2> onehot, std
   }
 }
 
+void choose_largest(const Cuda& cuda, View<const float, 2> x, View<float, 2> onehot, std::int32_t* code);
+
 }  // namespace kernel
 
 /// -log(-log u) for u uniform in (0, 1), which Gumbel's distribution is: a constant tensor.

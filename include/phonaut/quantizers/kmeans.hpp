@@ -56,6 +56,11 @@ void minibatch_means(const Reference&, View<const Wide<S>, 1> count, View<const 
   }
 }
 
+void cluster_means(const Cuda& cuda, View<const double, 1> count, View<const double, 2> sum,
+                   View<const float, 2> replacement, View<float, 2> means, View<float, 1> counts);
+void minibatch_means(const Cuda& cuda, View<const double, 1> count, View<const double, 2> sum, View<float, 2> means,
+                     View<float, 1> counts);
+
 }  // namespace kernel
 
 namespace detail {

@@ -87,6 +87,11 @@ void corner_entropies_backward(const Reference&, CornerSoftmax o, const S* dy, V
   }
 }
 
+void corner_entropies_forward(const Cuda& cuda, CornerSoftmax o, View<const float, 2> x, double* scratch,
+                              double* average, float* y);
+void corner_entropies_backward(const Cuda& cuda, CornerSoftmax o, const float* dy, View<const float, 2> x,
+                               double* scratch, const double* average, Sink<float, 2> dx);
+
 }  // namespace kernel
 
 /// Entropies in nats of the soft codes of x (rows, bits): (2), the mean over rows of each row's, and that of the mean

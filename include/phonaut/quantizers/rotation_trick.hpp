@@ -44,6 +44,9 @@ void rotate_back(const Reference&, View<const S, 2> dy, View<const S, 2> e, View
   }
 }
 
+void rotate_back(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> e, View<const float, 2> q,
+                 Sink<float, 2> de);
+
 }  // namespace kernel
 
 /// q in value (it shares q's memory), with a gradient for e that is rotated by the angle between them and scaled by

@@ -35,6 +35,8 @@ void sign_values(const Reference&, S magnitude, const std::int32_t* index, View<
 }
 
 void sign_round(const Cpu& cpu, float magnitude, View<const float, 2> x, View<float, 2> value, std::int32_t* index);
+void sign_round(const Cuda& cuda, float magnitude, View<const float, 2> x, View<float, 2> value, std::int32_t* index);
+void sign_values(const Cuda& cuda, float magnitude, const std::int32_t* index, View<float, 2> value);
 
 }  // namespace kernel
 

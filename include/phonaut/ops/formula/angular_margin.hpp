@@ -1,5 +1,6 @@
 #pragma once
 #include "phonaut/core/math.hpp"
+#include "phonaut/ops/formula/kernels.hpp"
 
 namespace phonaut::formula {
 
@@ -26,5 +27,6 @@ struct AngularMargin {
     return sqrt(max(S(1) - x * x, S(0)));
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, AngularMargin)
 
 }  // namespace phonaut::formula

@@ -1,5 +1,6 @@
 #pragma once
 #include "phonaut/core/math.hpp"
+#include "phonaut/ops/formula/kernels.hpp"
 
 namespace phonaut::formula {
 
@@ -16,5 +17,6 @@ struct ClampedExp {
     return select(y > S(most), S(0), y);
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, ClampedExp)
 
 }  // namespace phonaut::formula

@@ -1,5 +1,6 @@
 #pragma once
 #include "phonaut/core/math.hpp"
+#include "phonaut/ops/formula/kernels.hpp"
 
 namespace phonaut::formula {
 
@@ -14,5 +15,6 @@ struct CubeRoot {
     return x > S(0) ? value(x) / (S(3) * x) : S(0);
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, CubeRoot)
 
 }  // namespace phonaut::formula

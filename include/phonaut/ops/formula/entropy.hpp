@@ -1,5 +1,6 @@
 #pragma once
 #include "phonaut/core/math.hpp"
+#include "phonaut/ops/formula/kernels.hpp"
 
 namespace phonaut::formula {
 
@@ -15,6 +16,7 @@ struct XLogX {
     return log(max(x, S(smallest))) + S(1);
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, XLogX)
 
 /// Entropy in nats of a bit that is 1 with probability p: -p log p - (1 - p) log(1 - p), 0 at both ends, where the
 /// slope log((1 - p) / p) is held finite.
@@ -30,6 +32,7 @@ struct BitEntropy {
     return log(max(S(1) - p, S(smallest))) - log(max(p, S(smallest)));
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, BitEntropy)
 
 /// The same for p = sigmoid(x), from x: softplus(x) - x sigmoid(x), exact where p is 0 or 1 in float.
 struct LogitEntropy {
@@ -42,5 +45,6 @@ struct LogitEntropy {
     return -(x * sigmoid(x) * sigmoid(-x));
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, LogitEntropy)
 
 }  // namespace phonaut::formula

@@ -18,8 +18,12 @@ struct FsqGrid {
 
   PHONAUT_HD PHONAUT_INLINE long width(long c) const { return count[c] / 2; }
   /// The level 0 … L - 1 of a bounded number: rounded, half to even, as published code does. NaN is the lowest.
-  PHONAUT_INLINE long level(long c, double bounded) const {
+  PHONAUT_HD PHONAUT_INLINE long level(long c, double bounded) const {
+#ifdef __CUDACC__
+    const double rounded = ::nearbyint(bounded);
+#else
     const double rounded = __builtin_nearbyint(bounded);
+#endif
     if (!(rounded > -static_cast<double>(width(c)))) return 0;
     const long found = static_cast<long>(rounded) + width(c);
     return found >= count[c] ? count[c] - 1 : found;

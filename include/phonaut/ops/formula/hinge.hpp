@@ -1,5 +1,6 @@
 #pragma once
 #include "phonaut/core/math.hpp"
+#include "phonaut/ops/formula/kernels.hpp"
 
 namespace phonaut::formula {
 
@@ -16,6 +17,7 @@ struct DeviationHinge {
     return select(deviation < S(target), S(-0.5) / deviation, S(0));
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, DeviationHinge)
 
 /// relu(1 - x).
 struct HingeAbove {
@@ -28,6 +30,7 @@ struct HingeAbove {
     return select(x < S(1), S(-1), S(0));
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, HingeAbove)
 
 /// relu(1 + x).
 struct HingeBelow {
@@ -40,6 +43,7 @@ struct HingeBelow {
     return select(x > S(-1), S(1), S(0));
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, HingeBelow)
 
 /// (1 - x)².
 struct SquaredFromOne {
@@ -52,6 +56,7 @@ struct SquaredFromOne {
     return S(2) * (x - S(1));
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, SquaredFromOne)
 
 /// 1 / x.
 struct Reciprocal {
@@ -64,5 +69,6 @@ struct Reciprocal {
     return S(-1) / (x * x);
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, Reciprocal)
 
 }  // namespace phonaut::formula

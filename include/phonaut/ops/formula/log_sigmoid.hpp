@@ -1,5 +1,6 @@
 #pragma once
 #include "phonaut/core/math.hpp"
+#include "phonaut/ops/formula/kernels.hpp"
 
 namespace phonaut::formula {
 
@@ -14,5 +15,6 @@ struct LogSigmoid {
     return sigmoid(-x);
   }
 };
+PHONAUT_MAP_KERNELS_ON(Cuda, LogSigmoid)
 
 }  // namespace phonaut::formula

@@ -13,9 +13,13 @@ struct Slopes {
 }  // namespace phonaut::formula
 
 /// Right behind formula F of two values, in namespace phonaut::formula: declares that F has kernels of its own on Cpu
-/// (one line in kernels/cpu/NAME.cpp). A formula without this line still runs on Cpu, by the loops of ops/pair.hpp.
-#define PHONAUT_PAIR_KERNELS(F)                                                                                     \
-  void pair_sum(const Cpu& cpu, F f, double scale, View<const float, 2> x, View<const float, 2> y, float* out);     \
-  void pair_columns(const Cpu& cpu, F f, double scale, View<const float, 2> x, View<const float, 2> y, float* out); \
-  void pair_backward(const Cpu& cpu, F f, double scale, const float* gain, long step, View<const float, 2> x,       \
+/// (one line in kernels/cpu/NAME.cpp) and on Cuda (one line in kernels/cuda/NAME.cu). A formula without this line still
+/// runs on Cpu, by the loops of ops/pair.hpp.
+#define PHONAUT_PAIR_KERNELS(F)   \
+  PHONAUT_PAIR_KERNELS_ON(Cpu, F) \
+  PHONAUT_PAIR_KERNELS_ON(Cuda, F)
+#define PHONAUT_PAIR_KERNELS_ON(B, F)                                                                                 \
+  void pair_sum(const B& backend, F f, double scale, View<const float, 2> x, View<const float, 2> y, float* out);     \
+  void pair_columns(const B& backend, F f, double scale, View<const float, 2> x, View<const float, 2> y, float* out); \
+  void pair_backward(const B& backend, F f, double scale, const float* gain, long step, View<const float, 2> x,       \
                      View<const float, 2> y, Sink<float, 2> dx, Sink<float, 2> dy);

@@ -50,7 +50,7 @@ struct SpectralTerms {
   double log_root = 0;      ///< mean over frames of sqrt(mean over bins (g(x) - g(y))²)
   formula::FlooredLog log = {};
 
-  PHONAUT_INLINE bool any_log() const { return log_distance != 0 || log_square != 0 || log_root != 0; }
+  PHONAUT_HD PHONAUT_INLINE bool any_log() const { return log_distance != 0 || log_square != 0 || log_root != 0; }
 };
 
 namespace kernel {
@@ -59,7 +59,7 @@ namespace kernel {
 constexpr long spectral_sums = 6;
 
 /// Whether a row of (N · T) rows is a real frame.
-PHONAUT_INLINE bool real_row(long row, long time, const long* lengths) {
+PHONAUT_HD PHONAUT_INLINE bool real_row(long row, long time, const long* lengths) {
   return !lengths || row % time < lengths[row / time];
 }
 

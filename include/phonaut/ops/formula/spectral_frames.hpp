@@ -93,18 +93,19 @@ struct Synthesis {
   }
 };
 
+/// Bin k of `scale_bins`.
+template <class L, class T>
+PHONAUT_HD PHONAUT_INLINE void scale_bin(const FftTables<T>& fft, L* x, long k, T edge, T interior) {
+  const bool at_edge = k == 0 || (fft.size % 2 == 0 && k == fft.bins() - 1);
+  const L factor(at_edge ? edge : interior);
+  x[2 * k] *= factor;
+  if (at_edge) x[2 * k + 1] = L(T(0));
+  else x[2 * k + 1] *= factor;
+}
 /// Scales bins for the way between a one-sided spectrum and its gradient. Every interior bin stands for two.
 template <class L, class T>
 PHONAUT_HD PHONAUT_INLINE void scale_bins(const FftTables<T>& fft, L* x, T edge, T interior) {
-  const long bins = fft.bins();
-  const bool nyquist = fft.size % 2 == 0;
-  for (long k = 0; k < bins; ++k) {
-    const bool at_edge = k == 0 || (nyquist && k == bins - 1);
-    const L factor(at_edge ? edge : interior);
-    x[2 * k] *= factor;
-    if (at_edge) x[2 * k + 1] = L(T(0));
-    else x[2 * k + 1] *= factor;
-  }
+  for (long k = 0; k < fft.bins(); ++k) scale_bin(fft, x, k, edge, interior);
 }
 
 /// Sums in four chains: shorter dependencies, and smaller rounding errors.

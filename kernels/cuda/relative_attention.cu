@@ -1,0 +1,198 @@
+#include "phonaut/ops/relative_attention.hpp"
+
+#include "elementwise.cuh"
+#include "phonaut/ops/attend.hpp"
+#include "phonaut/ops/gemm.hpp"
+#include "softmax_row.cuh"
+
+namespace phonaut::kernel {
+
+namespace {
+
+constexpr int kRows = 8, kChannels = 64, kKeys = kRows * cuda::warp_lanes;  // of a tile: queries, channels, keys
+
+/// The spans' lengths where kernels can read them.
+struct DeviceSpan {
+  cuda::Brought<long> lengths, first;
+  AttentionSpan span;
+  DeviceSpan(const Cuda& cuda, const AttentionSpan& on_host, long batch)
+      : lengths(cuda, on_host.lengths, batch), first(cuda, on_host.first, batch), span(on_host) {
+    span.lengths = lengths.data();
+    span.first = first.data();
+  }
+};
+
+/// Adds to sum[j] the products of one thread's key with `kRows` queries: rows of `left` (row t of head h begins at
+/// channel h · width), which pass through shared memory, and for each query a row of its own of the other operand. All
+/// threads of the block must come here.
+template <class Right>
+__device__ __forceinline__ void add_products(float (&sum)[kRows], View<const float, 3> left, long n, long h, long width,
+                                             long first, long queries, bool active, const Right& right) {
+  PHONAUT_SHARED(float, row, (kRows * kChannels));
+  for (long c0 = 0; c0 < width; c0 += kChannels) {
+    const long count = width - c0 < kChannels ? width - c0 : kChannels;
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < kRows * kChannels; i += kKeys) {
+      const long t = first + i / kChannels, c = i % kChannels;
+      if (c < count) row[i] = t < queries ? left(n, t, h * width + c0 + c) : 0.f;
+    }
+    __syncthreads();
+    if (!active) continue;
+    for (long c = 0; c < count; ++c)
+      for (int j = 0; j < kRows; ++j) sum[j] += row[j * kChannels + c] * right(j, c0 + c);
+  }
+}
+
+/// A block per head and kRows queries. First each thread has a key and computes its scores with all of them, whose
+/// positional parts it reads along the diagonals of r, so that no table of all distances ever exists; then each warp
+/// turns a row of scores into weights.
+__global__ void __launch_bounds__(kKeys) scores_kernel(RelativeAttention<float> a, long tiles, View<float, 4> weights) {
+  const long queries = a.queries(), keys = a.keys(), width = a.query_width(), place = a.position_width();
+  const long n = blockIdx.x / tiles / a.heads, h = blockIdx.x / tiles % a.heads, t0 = blockIdx.x % tiles * kRows;
+  long begin = keys, end = 0;  // what any of the queries sees
+  for (long t = t0; t < t0 + kRows && t < queries; ++t) {
+    const auto range = a.span.keys_of(n, t, queries, keys);
+    if (range.empty()) continue;
+    begin = range.begin < begin ? range.begin : begin;
+    end = range.end > end ? range.end : end;
+  }
+  for (long s0 = begin; s0 < end; s0 += kKeys) {
+    const long s = s0 + threadIdx.x;
+    const bool active = s < end;
+    float sum[kRows] = {};
+    add_products(sum, a.q, n, h, width, t0, queries, active, [&](int, long c) { return a.k(n, s, h * width + c); });
+    add_products(sum, a.p, n, h, place, t0, queries, active, [&](int j, long c) {
+      const long t = t0 + j;
+      return t < queries ? a.r(queries - 1 - t + s, h * place + c) : 0.f;
+    });
+    if (active)
+      for (int j = 0; j < kRows && t0 + j < queries; ++j) weights(n, h, t0 + j, s) = sum[j];
+  }
+  __syncthreads();
+  const long t = t0 + threadIdx.x / cuda::warp_lanes;
+  if (t >= queries) return;
+  const cuda::Team team{static_cast<int>(threadIdx.x) % cuda::warp_lanes, cuda::warp_lanes};
+  float* row = &weights(n, h, t, 0);
+  const auto range = a.span.keys_of(n, t, queries, keys);
+  const float share = a.span.uniform_if_empty ? static_cast<float>(1.0 / static_cast<double>(keys)) : 0.f;
+  for (long s = team.rank; s < keys; s += team.size)
+    if (range.empty() || s < range.begin || s >= range.end) row[s] = range.empty() ? share : 0.f;
+  if (!range.empty())
+    cuda::softmax_row(team, row + range.begin, range.end - range.begin, range.end - range.begin, row + range.begin);
+}
+
+}  // namespace
+
+void relative_attention_forward_scratch(const Cuda&, const RelativeAttention<float>&, long& numbers) { numbers = 0; }
+void relative_attention_backward_scratch(const Cuda&, const RelativeAttention<float>& a, long& numbers) {
+  numbers = a.batch() * a.heads * a.queries() * a.keys();
+}
+
+void relative_attention_forward(const Cuda& cuda, const RelativeAttention<float>& on_host, float*,
+                                View<float, 4> weights) {
+  if (weights.size() == 0) return;
+  RelativeAttention<float> a = on_host;
+  const DeviceSpan brought(cuda, a.span, a.batch());
+  a.span = brought.span;
+  const long tiles = (a.queries() + kRows - 1) / kRows;
+  cuda::launch(cuda, "relative_attention", cuda::Grid{a.batch() * a.heads * tiles, kKeys}, scores_kernel, a, tiles,
+               weights);
+}
+
+void relative_attention_backward(const Cuda& cuda, const RelativeAttention<float>& on_host,
+                                 View<const float, 4> dweights, View<const float, 4> weights, float* scratch,
+                                 HeadFrames<float> dq, HeadFrames<float> dk, HeadFrames<float> dp, Sink<float, 2> dr) {
+  RelativeAttention<float> a = on_host;
+  const long batch = a.batch(), heads = a.heads, queries = a.queries(), keys = a.keys();
+  const long width = a.query_width(), place = a.position_width();
+  const DeviceSpan brought(cuda, a.span, batch);
+  a.span = brought.span;
+  const View<float, 4> dscores(scratch, Shape<4>{batch, heads, queries, keys});
+  cuda::for_each_row(cuda, "relative_attention", batch * heads * queries, keys,
+                     [=] __device__(const cuda::Team& team, long row) {
+                       const long t = row % queries, h = row / queries % heads, n = row / queries / heads;
+                       const auto range = a.span.keys_of(n, t, queries, keys);
+                       double dot = 0;
+                       for (long s = range.begin + team.rank; s < range.end; s += team.size)
+                         dot += static_cast<double>(weights(n, h, t, s)) * static_cast<double>(dweights(n, h, t, s));
+                       const auto along = static_cast<float>(team.sum(dot));
+                       for (long s = team.rank; s < keys; s += team.size) {
+                         const bool seen = s >= range.begin && s < range.end;
+                         dscores(n, h, t, s) = seen ? weights(n, h, t, s) * (dweights(n, h, t, s) - along) : 0.f;
+                       }
+                     });
+  // Products over all heads of an utterance: rows of dscores (or its columns, for the keys) times frames.
+  const auto product = [&](const HeadFrames<float>& to, const View<const float, 3>& from, bool transposed) {
+    if (!to.frames.data || width == 0) return;
+    for (long n = 0; n < batch; ++n)
+      gemm(cuda, Gemm<float>{.m = transposed ? keys : queries,
+                             .n = width,
+                             .k = transposed ? queries : keys,
+                             .a = scratch + n * heads * queries * keys,
+                             .a_row = transposed ? 1 : keys,
+                             .a_col = transposed ? keys : 1,
+                             .b = from.data + n * from.stride[0],
+                             .b_row = from.stride[1],
+                             .b_col = 1,
+                             .c = to.frames.data + n * to.frames.stride[0],
+                             .c_row = to.frames.stride[1],
+                             .add = to.add,
+                             .batch = heads,
+                             .a_batch = queries * keys,
+                             .b_batch = width,
+                             .c_batch = width});
+  };
+  product(dq, a.k, false);
+  product(dk, a.q, true);
+  constexpr int kAtOnce = 4;  // channels of a position, of which there are few
+  for (long c0 = 0; c0 < place; c0 += kAtOnce) {
+    const long count = std::min<long>(kAtOnce, place - c0);
+    if (dp.frames.data)
+      cuda::for_each_row(cuda, "relative_attention", batch * heads * queries, keys,
+                         [=] __device__(const cuda::Team& team, long row) {
+                           const long t = row % queries, h = row / queries % heads, n = row / queries / heads;
+                           cuda::Sums<kAtOnce> total{};
+                           for (long s = team.rank; s < keys; s += team.size) {
+                             const float g = dscores(n, h, t, s);
+                             for (long c = 0; c < count; ++c)
+                               total.of[c] += static_cast<double>(g * a.r(queries - 1 - t + s, h * place + c0 + c));
+                           }
+                           total = team.sum(total);
+                           if (team.rank != 0) return;
+                           for (long c = 0; c < count; ++c)
+                             cuda::put(dp.frames(n, t, h * place + c0 + c), static_cast<float>(total.of[c]), dp.add);
+                         });
+    if (dr) {
+      const long distances = queries + keys - 1;
+      cuda::reduce_columns<kAtOnce>(
+          cuda, "relative_attention", batch * queries, heads * distances,
+          [=] __device__(long row, long column) {
+            const long n = row / queries, t = row % queries, h = column / distances;
+            const long s = column % distances - queries + 1 + t;
+            cuda::Sums<kAtOnce> one{};
+            if (s < 0 || s >= keys) return one;
+            const float g = dscores(n, h, t, s);
+            for (long c = 0; c < count; ++c) one.of[c] = static_cast<double>(g * a.p(n, t, h * place + c0 + c));
+            return one;
+          },
+          [=] __device__(long column, const cuda::Sums<kAtOnce>& total) {
+            const long h = column / distances, j = column % distances;
+            for (long c = 0; c < count; ++c)
+              cuda::put(dr.row(j)[h * place + c0 + c], static_cast<float>(total.of[c]), dr.add);
+          });
+    }
+  }
+}
+
+void clear_unused_weights(const Cuda& cuda, View<float, 4> weights, long heads, const long* lengths) {
+  const long all_heads = weights.shape[1], queries = weights.shape[2];
+  const cuda::Brought<long> brought(cuda, lengths, weights.shape[0]);
+  const long* real = brought.data();
+  cuda::for_each_at(cuda, "attend", weights.shape[0] * all_heads * queries, weights.shape[3],
+                    [=] __device__(long row, long s) {
+                      const long n = row / queries / all_heads, h = row / queries % all_heads, t = row % queries;
+                      if (h >= heads || (real && (t >= real[n] || s >= real[n]))) weights(n, h, t, s) = 0;
+                    });
+}
+
+}  // namespace phonaut::kernel
