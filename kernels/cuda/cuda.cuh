@@ -103,7 +103,8 @@ struct Parcel {
   static constexpr long room = 480;
   unsigned long long word[room];
 };
-inline __global__ void unpack_kernel(Parcel parcel, long words, unsigned long long* to) {
+template <class Word>
+__global__ void unpack_kernel(Parcel parcel, long words, Word* to) {
   for (long i = threadIdx.x; i < words; i += blockDim.x) to[i] = parcel.word[i];
 }
 
@@ -127,7 +128,7 @@ class Brought {
       Parcel parcel{};
       const std::size_t part = std::min(bytes - done, sizeof(Parcel));
       std::copy_n(from + done, part, reinterpret_cast<char*>(parcel.word));
-      launch(cuda, "bringing numbers to the device", Grid{1, 128}, unpack_kernel, parcel,
+      launch(cuda, "bringing numbers to the device", Grid{1, 128}, unpack_kernel<unsigned long long>, parcel,
              static_cast<long>((part + 7) / 8), to + done / 8);
     }
   }

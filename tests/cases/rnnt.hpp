@@ -114,8 +114,7 @@ CASES(rnnt) {
       [=](const auto& x) {
         auto& ctx = x.context();
         using B = typename std::remove_cvref_t<decltype(ctx)>::Backend;
-        NodeWindows<B> windows{ctx.template empty_of<std::int32_t, 2>({4, 250}), 5};
-        for (long i = 0; i < 1000; ++i) windows.first.data()[i] = static_cast<std::int32_t>(i % 250 * 36 / 249);
+        const NodeWindows<B> windows{numbers(ctx, Shape<2>{4, 250}, [](long i) { return i % 250 * 36 / 249; }), 5};
         return rnnt_pruned(x, windows, transcripts_of(ctx, Labels{said, said, said, said}));
       },
       {.bytes = 4.0 * 4 * 250 * 5 * 500, .check = false});

@@ -9,7 +9,7 @@ constexpr long max_downsampling = 64;
 
 /// w = softmax(bias).
 template <class S, class W>
-PHONAUT_INLINE void group_weights(const S* bias, long group, W* w) {
+PHONAUT_HD PHONAUT_INLINE void group_weights(const S* bias, long group, W* w) {
   using math::exp;
   using math::max;
   W largest = bias[0], total = 0;
