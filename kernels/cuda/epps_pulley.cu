@@ -63,8 +63,6 @@ void wasserstein_slopes(const Cuda& cuda, double gain, const double* quantile, s
                         float* loss) {
   (void)order;  // of one column at a time; here all columns go together
   const long samples = p.shape[0], slices = p.shape[1];
-  const cuda::Brought<double> quantiles(cuda, quantile, samples);
-  const double* goal = quantiles.data();
   const cuda::Scratch<double> scratch(cuda, samples * slices);
   double* const apart = scratch.data();
   // The rank of a sample is how many come before it: all pairs are compared, which needs no order among threads.
@@ -75,7 +73,7 @@ void wasserstein_slopes(const Cuda& cuda, double gain, const double* quantile, s
       const float other = p.row(i)[m];
       rank += other < own || (other == own && i < n);
     }
-    apart[n * slices + m] = static_cast<double>(own) - goal[rank];
+    apart[n * slices + m] = static_cast<double>(own) - quantile[rank];
   });
   cuda::reduce_columns<1>(
       cuda, "sliced_wasserstein", samples, slices,

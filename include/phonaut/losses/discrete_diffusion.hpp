@@ -180,7 +180,11 @@ Codes<B> hide_codes(Context<B>& ctx, const Codes<B>& codes, const std::vector<ch
     throw ShapeError(concat("hide_codes: codes ", text(codes.shape()), " are ", codes.size(), ", but there are ",
                             hidden.size(), " marks"));
   auto out = ctx.template empty_of<std::int32_t>(codes.shape());
-  for (long i = 0; i < codes.size(); ++i) out.data()[i] = hidden[static_cast<size_t>(i)] ? mask : codes.data()[i];
+  detail::read_on_host(ctx, codes, [&](const std::int32_t* from) {
+    detail::fill_from_host(ctx, out, [&](std::int32_t* to) {
+      for (long i = 0; i < codes.size(); ++i) to[i] = hidden[static_cast<size_t>(i)] ? mask : from[i];
+    });
+  });
   return out;
 }
 

@@ -215,13 +215,17 @@ Var<B, 4> window_nodes(const Var<B, 3>& any_decoder, const NodeWindows<B>& windo
     throw ShapeError(concat("window_nodes: the decoder says ", text(decoder.shape()), ", but there are windows of ",
                             batch, " utterances"));
   const auto ids = ctx.template empty_of<std::int32_t, 3>({batch, time, windows.width});
-  for (long i = 0; i < ids.size(); ++i) {
-    const long row = i / windows.width, node = windows.data()[row] + i % windows.width;
-    if (node < 0 || node >= nodes)
-      throw ShapeError(concat("window_nodes: node ", node, " at frame ", row % time, " of utterance ", row / time,
-                              " is outside of 0 … ", nodes - 1));
-    ids.data()[i] = static_cast<std::int32_t>(row / time * nodes + node);
-  }
+  detail::read_on_host(ctx, windows.first, [&](const std::int32_t* first) {
+    detail::fill_from_host(ctx, ids, [&](std::int32_t* to) {
+      for (long i = 0; i < ids.size(); ++i) {
+        const long row = i / windows.width, node = first[row] + i % windows.width;
+        if (node < 0 || node >= nodes)
+          throw ShapeError(concat("window_nodes: node ", node, " at frame ", row % time, " of utterance ", row / time,
+                                  " is outside of 0 … ", nodes - 1));
+        to[i] = static_cast<std::int32_t>(row / time * nodes + node);
+      }
+    });
+  });
   return embedding(ctx, ids, Weight<B, 2>(reshape(decoder, Shape<2>{batch * nodes, decoder.extent(2)})));
 }
 

@@ -9,6 +9,7 @@
 #include "phonaut/losses/over_ranks.hpp"
 #include "phonaut/losses/slices.hpp"
 #include "phonaut/ops/arithmetic.hpp"
+#include "phonaut/ops/frames.hpp"
 #include "phonaut/ops/gemm.hpp"
 #include "phonaut/ops/scale_by.hpp"
 #include "phonaut/ops/wide.hpp"
@@ -62,11 +63,10 @@ void wasserstein_slopes(const Cuda& cuda, double gain, const double* quantile, s
 
 /// Mean over slices and samples of (p_(n)m - u_n)², where p = x A is sorted along each slice and u_n is the normal
 /// quantile of (n - 1/2) / N. x (N, D), `slices` (D, M) with unit columns and no gradient. Throws ShapeError if they do
-/// not fit; the columns are sorted on the host.
+/// not fit.
 template <class B>
 Var<B, 0> sliced_wasserstein(const Var<B, 2>& any, const Tensor<B, 2>& slices) {
   using S = typename B::Scalar;
-  static_assert(std::is_same_v<typename B::Memory, HostMemory>, "sliced_wasserstein runs on the host");
   check_channels("sliced_wasserstein", any.shape(), slices.extent(0), "slices ", slices.shape());
   const Var<B, 2> x = rowwise(any);
   auto& ctx = x.context();
@@ -75,8 +75,10 @@ Var<B, 0> sliced_wasserstein(const Var<B, 2>& any, const Tensor<B, 2>& slices) {
   const long samples = x.extent(0), dims = x.extent(1), count = slices.extent(1);
   const double parts = samples * count > 0 ? 1.0 / static_cast<double>(samples * count) : 0;
   const auto quantiles = ctx.template empty_of<double, 1>({samples});
-  for (long n = 0; n < samples; ++n)
-    quantiles.data()[n] = normal_quantile((static_cast<double>(n) + 0.5) / static_cast<double>(samples));
+  detail::fill_from_host(ctx, quantiles, [&](double* to) {
+    for (long n = 0; n < samples; ++n)
+      to[n] = normal_quantile((static_cast<double>(n) + 0.5) / static_cast<double>(samples));
+  });
   const auto order = ctx.template empty_of<std::int32_t, 1>({samples});
   auto p = ctx.empty(Shape<2>{samples, count});
   kernel::gemm(ctx.backend(), kernel::Gemm<S>{.m = samples,

@@ -47,6 +47,18 @@ void fill_from_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Write& writ
   }
 }
 
+/// Calls read(pointer) with the elements of the packed tensor `t` of any backend, on the host.
+template <class B, size_t R, class T, class Read>
+void read_on_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Read& read) {
+  if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
+    read(static_cast<const T*>(t.data()));
+  } else {
+    std::vector<T> host(static_cast<size_t>(t.size()));
+    kernel::download(ctx.backend(), host.data(), t.data(), host.size() * sizeof(T));
+    read(static_cast<const T*>(host.data()));
+  }
+}
+
 /// Rows n·T + t for which keep(n, t), over the real frames of a batch.
 template <class B, class Keep>
 FrameRows<B> rows_where(Context<B>& ctx, long batch, long time, const long* lengths, const Keep& keep) {

@@ -7,7 +7,9 @@
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/centre_columns.hpp"
 #include "phonaut/ops/column_moments.hpp"
+#include "phonaut/ops/diagonal.hpp"
 #include "phonaut/ops/formula/distance.hpp"
+#include "phonaut/ops/frames.hpp"
 #include "phonaut/ops/gemm.hpp"
 #include "phonaut/ops/pair.hpp"
 
@@ -23,6 +25,17 @@ struct WhitenOptions {
 
 namespace detail {
 
+/// The sum of squares.
+template <class B, class S>
+double square_of(Context<B>& ctx, View<const S, 2> x) {
+  using kernel::pair_sum;
+  const Tensor<B, 0> square = ctx.empty(Shape<0>{});
+  pair_sum(ctx.backend(), formula::Product{}, 1.0, x, x, square.data());
+  S value{};
+  kernel::download(ctx.backend(), &value, square.data(), sizeof value);
+  return static_cast<double>(value);
+}
+
 /// The channels of x centred over the real rows, their covariances, and how far those are from a multiple of the
 /// identity.
 template <class B>
@@ -37,12 +50,15 @@ struct Whiteness {
 
   template <class S>
   Whiteness(Context<B>& ctx, View<const S, 2> x, const kernel::RealRows& rows, long groups) {
-    using kernel::pair_sum;
     const long channels = x.shape[1], width = channels / groups;
     const auto moments = ctx.template empty_of<kernel::Wide<S>, 2>(Shape<2>{2, channels});
     kernel::column_moments(ctx.backend(), x, rows, moments.data(), moments.data() + channels);
     const Tensor<B, 1> mean = ctx.empty(Shape<1>{channels});
-    for (long c = 0; c < channels; ++c) mean.data()[c] = S(moments.data()[c]);
+    read_on_host(ctx, moments, [&](const kernel::Wide<S>* from) {
+      fill_from_host(ctx, mean, [&](S* to) {
+        for (long c = 0; c < channels; ++c) to[c] = S(from[c]);
+      });
+    });
     centred = ctx.empty(Shape<2>{x.shape[0], channels});
     for (long n = 0; n < rows.batch; ++n) {
       const long first = n * rows.each, real = rows.of(n);
@@ -66,25 +82,17 @@ struct Whiteness {
                                                 .a_batch = width,
                                                 .b_batch = width,
                                                 .c_batch = width * width});
+    const Tensor<B, 1> diagonals = ctx.empty(Shape<1>{channels});
     for (long g = 0; g < groups; ++g)
-      for (long c = 0; c < width; ++c)
-        mean_variance += static_cast<double>(covariances.data()[(g * width + c) * width + c]);
+      kernel::take_diagonal(ctx.backend(), covariances.in()[g], diagonals.data() + g * width);
+    read_on_host(ctx, diagonals, [&](const S* from) {
+      for (long c = 0; c < channels; ++c) mean_variance += static_cast<double>(from[c]);
+    });
     mean_variance /= static_cast<double>(channels);
-    S squares{};
-    const View<const S, 2> all(covariances.data(), {groups * width, width});
-    pair_sum(ctx.backend(), formula::Product{}, 1.0, all, all, &squares);
-    mean_square = static_cast<double>(squares) / static_cast<double>(channels);
+    mean_square =
+        square_of(ctx, View<const S, 2>(covariances.data(), {groups * width, width})) / static_cast<double>(channels);
   }
 };
-
-/// |x|, the root of the sum of squares.
-template <class B, class S>
-double norm_of(const B& backend, View<const S, 2> x) {
-  using kernel::pair_sum;
-  S square{};
-  pair_sum(backend, formula::Product{}, 1.0, x, x, &square);
-  return std::sqrt(static_cast<double>(square));
-}
 
 template <class B, size_t R>
 void check_whiten(const Var<B, R>& x, const WhitenOptions& options, long channels, const Lengths& lengths) {
@@ -136,7 +144,10 @@ Var<B, R> whiten(const Var<B, R>& any, const WhitenOptions& options, const Lengt
         const double inner = outer * found.mean_variance * found.mean_square / e;
         S* const m = found.covariances.data();
         kernel::scale(c.backend(), S(outer), detail::flat(found.covariances), m, false);
-        for (long i = 0; i < channels; ++i) m[i * width + i % width] = S(m[i * width + i % width] - S(inner));
+        const Tensor<B, 1> share = c.full(Shape<1>{width}, S(-inner));
+        for (long g = 0; g < options.groups; ++g)
+          kernel::put_diagonal(c.backend(), static_cast<const S*>(share.data()),
+                               Sink<S, 2>(m + g * width * width, {width, width}, true));
         const Tensor<B, 2> penalty = c.empty(found.centred.shape());
         kernel::gemm(c.backend(), kernel::Gemm<S>{.m = part.shape[0],
                                                   .n = width,
@@ -151,8 +162,9 @@ Var<B, R> whiten(const Var<B, R>& any, const WhitenOptions& options, const Lengt
                                                   .a_batch = width,
                                                   .b_batch = width * width,
                                                   .c_batch = width});
-        const double size = detail::norm_of(c.backend(), detail::columns_of(as_rows(dy.in()), options.first, channels));
-        const double factor = options.scale * size / (detail::norm_of(c.backend(), penalty.in()) + 1e-20);
+        const double size =
+            std::sqrt(detail::square_of(c, detail::columns_of(as_rows(dy.in()), options.first, channels)));
+        const double factor = options.scale * size / (std::sqrt(detail::square_of(c, penalty.in())) + 1e-20);
         detail::hand_on(c, dy, x);
         const auto dx = c.sink(x);
         if (!dx) return;
