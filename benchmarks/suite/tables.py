@@ -62,10 +62,13 @@ def section(part):
     text = [measured_line(part), rows_table(part["rows"])]
     if any(not row["quiet"] for row in part["rows"]):
         text.append("Disturbed: hardly any round had the machine for itself, so that row is no result.")
-    factors = [f"{row['work']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}: "
-               f"{min(row['ours']) / row['sound']:.3f}" for row in part["rows"] if row.get("sound")]
+    factors = {}
+    for row in part["rows"]:
+        if row.get("sound"):
+            name = f"{row['work']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+            factors[name] = min(min(row["ours"]) / row["sound"], factors.get(name, math.inf))
     if factors:
-        text.append(f"Real-time factor: {'; '.join(dict.fromkeys(factors))}.")
+        text.append(f"Real-time factor: {'; '.join(f'{name}: {factor:.3f}' for name, factor in factors.items())}.")
     if part.get("memory"):
         text.append(table(["memory beyond weights, their gradients and input, MB", "phonaut", "PyTorch",
                            "phonaut / PyTorch"],
