@@ -68,7 +68,7 @@ def section(part):
             name = f"{row['work']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
             factors[name] = min(min(row["ours"]) / row["sound"], factors.get(name, math.inf))
     if factors:
-        text.append(f"Real-time factor: {'; '.join(f'{name}: {factor:.3f}' for name, factor in factors.items())}.")
+        text.append(f"Real-time factor: {'; '.join(f'{name}: {factor:.2g}' for name, factor in factors.items())}.")
     if part.get("memory"):
         text.append(table(["memory beyond weights, their gradients and input, MB", "phonaut", "PyTorch",
                            "phonaut / PyTorch"],
