@@ -144,12 +144,14 @@ PARTS = {"limits": limits_table, "kernels": kernels_table, "realtime": realtime_
 def parts(found):
     """Marked place -> text, of everything that was measured. Pictures (pictures.py) lie beside the page."""
     import goals
-    line = measured_line(found)
+    line, only = measured_line(found), found.get("only", "")
     texts = {key: f"{line}\n\n{make(found)}" for key, make in PARTS.items() if found.get(key)}
+    if not re.search(only, "limits"):  # measured for the sake of the other parts
+        texts.pop("limits", None)
     if "kernels" in texts:
         texts["kernels"] += "\n\n![Kernels on one thread beside the limits of the machine](roofline.svg)"
     texts |= {key: section(part) for key, part in found.get("peers", {}).items()}
-    if found.get("peers") and not found.get("only"):  # a part of a run says nothing about most goals
+    if found.get("peers") and not only:  # a part of a run says nothing about most goals
         texts["goals"] = f"{line}\n\n{goals.table_of(found)}"
         if any(row["quiet"] for part in found["peers"].values() for row in part["rows"]):
             texts["goals"] += "\n\n![How many times as fast as its peers phonaut is](ratios.svg)"
