@@ -25,7 +25,8 @@ CodeFile some(long levels, long entries, long frames) {
                 .rate = 16000,
                 .hop = 320,
                 .model = 0xDEADBEEF,
-                .samples = frames * 320 - (frames > 0 ? 319 : 0)};
+                .samples = frames * 320 - (frames > 0 ? 319 : 0),
+                .codes = {}};
   const Draws draws = Random{5, 0}.take(levels * frames);
   for (long i = 0; i < levels * frames; ++i)
     file.codes.push_back(static_cast<std::int32_t>(draws.block(static_cast<std::uint64_t>(i)).word[0] %
