@@ -16,12 +16,11 @@ struct Call {
   Kind kind = Kind::barrier;
   long n = 0;  ///< elements of a sum, else bytes
   long root = 0;
-  std::array<char, 232> why{};  ///< of Kind::abandoned: the beginning of its reason
-  bool operator==(const Call&) const = default;
+  std::array<char, 232> more{};  ///< of Kind::abandoned: the beginning of its reason; else what need not be sent apart
 
   static Call last(Kind kind, const std::string& why) {
     Call call{kind, 0, 0, {}};
-    std::copy_n(why.begin(), std::min(why.size(), call.why.size() - 1), call.why.begin());
+    std::copy_n(why.begin(), std::min(why.size(), call.more.size() - 1), call.more.begin());
     return call;
   }
 };
@@ -39,7 +38,7 @@ inline std::string text(const Call& call) {
     case Call::Kind::duplicate:
       return "another channel";
     case Call::Kind::abandoned:
-      return concat("nothing, because it has failed: ", call.why.data());
+      return concat("nothing, because it has failed: ", call.more.data());
     case Call::Kind::ended:
       return "nothing, because it has ended";
     case Call::Kind::barrier:
@@ -51,7 +50,7 @@ inline std::string text(const Call& call) {
 /// Says which two ranks want different things; empty if all want the same.
 inline std::string disagreement(const std::vector<Call>& calls) {
   for (size_t r = 1; r < calls.size(); ++r)
-    if (!(calls[r] == calls[0]))
+    if (calls[r].kind != calls[0].kind || calls[r].n != calls[0].n || calls[r].root != calls[0].root)
       return concat("rank 0 wants ", text(calls[0]), ", but rank ", r, " wants ", text(calls[r]));
   return {};
 }

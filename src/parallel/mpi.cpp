@@ -29,20 +29,20 @@ void check(int status, const char* what) {
 }
 
 /// Waits without keeping a processor busy for long: MPI's own waiting turns round and round, and what it waits for may
-/// need the processor.
+/// need the processor. Messages go on only while somebody asks for them, in several exchanges each, so it first asks
+/// for as long as those take, and sleeps when it must be the other ranks that are not there yet.
 void wait(MPI_Request& request, const char* what) {
-  auto pause = std::chrono::microseconds(0);
+  using Clock = std::chrono::steady_clock;
+  constexpr auto patience = std::chrono::milliseconds(2);
+  constexpr auto nap = std::chrono::microseconds(50);
+  const Clock::time_point start = Clock::now();
   for (long turn = 0;; ++turn) {
     int done = 0;
     check(MPI_Test(&request, &done, MPI_STATUS_IGNORE), what);
     if (done) return;
-    if (turn < 100) continue;
-    if (turn < 200) {
-      std::this_thread::yield();
-      continue;
-    }
-    pause = std::min(pause + std::chrono::microseconds(5), std::chrono::microseconds(100));
-    std::this_thread::sleep_for(pause);
+    if (turn < 50) continue;
+    if (Clock::now() - start < patience) std::this_thread::yield();
+    else std::this_thread::sleep_for(nap);
   }
 }
 
@@ -96,8 +96,13 @@ class MpiCommunicator final : public Communicator {
   void all_gather(const void* mine, std::size_t bytes, void* all) override {
     if (bytes > most)
       throw ConfigError(concat("mpi: a rank can tell the others ", most, " bytes at once, not ", bytes));
-    const InCall call(*this, {Call::Kind::all_gather, static_cast<long>(bytes), 0, {}});
-    if (bytes > 0) exchange(mine, static_cast<int>(bytes), MPI_BYTE, all);
+    const InCall call(*this, {Call::Kind::all_gather, static_cast<long>(bytes), 0, {}}, mine, bytes);
+    if (fits(bytes)) {
+      for (size_t r = 0; bytes > 0 && r < heard_.size(); ++r)
+        std::memcpy(static_cast<char*>(all) + r * bytes, heard_[r].more.data(), bytes);
+    } else {
+      exchange(mine, static_cast<int>(bytes), MPI_BYTE, all);
+    }
   }
   void barrier() override { const InCall call(*this, {Call::Kind::barrier, 0, 0, {}}); }
 
@@ -123,10 +128,13 @@ class MpiCommunicator final : public Communicator {
   /// In one call of MPI, whose counts are ints.
   static constexpr std::size_t most = std::size_t(1) << 30;
 
-  /// A collective, from what its ranks want, which must be the same, to its end.
+  /// Whether so much goes along with what a rank wants, in one message.
+  static bool fits(std::size_t bytes) { return bytes <= sizeof(Call::more); }
+
+  /// A collective, from what its ranks want, which must be the same, to its end. `values` go along where they fit.
   class InCall {
    public:
-    InCall(MpiCommunicator& c, const Call& mine) : c_(c) {
+    InCall(MpiCommunicator& c, const Call& mine, const void* values = nullptr, std::size_t bytes = 0) : c_(c) {
       {
         const std::lock_guard lock(c.mutex_);
         if (c.session_->over) throw StateError("mpi: run_on_mpi has returned, so its ranks can say no more");
@@ -136,6 +144,7 @@ class MpiCommunicator final : public Communicator {
       }
       try {
         c.said_ = mine;
+        if (bytes > 0 && fits(bytes)) std::memcpy(c.said_.more.data(), values, bytes);
         c.exchange(&c.said_, sizeof(Call), MPI_BYTE, c.heard_.data());
         c.agree();
       } catch (...) {
@@ -190,7 +199,8 @@ class MpiCommunicator final : public Communicator {
   /// rank.
   template <class T>
   void add_up(T* values, long n, MPI_Datatype type, Call::Kind kind) {
-    const InCall call(*this, {kind, n, 0, {}});
+    const auto bytes = static_cast<std::size_t>(n) * sizeof(T);
+    const InCall call(*this, {kind, n, 0, {}}, values, bytes);
     const auto ranks = static_cast<size_t>(size_);
     const auto add = [&](T* to, const T* from, long count, long apart) {
       std::copy_n(from, count, to);
@@ -204,9 +214,12 @@ class MpiCommunicator final : public Communicator {
         buffer_.resize(static_cast<size_t>(count) * sizeof(T));
       return reinterpret_cast<T*>(buffer_.data());
     };
-    if (n <= 2048) {  // one message instead of two
+    if (n <= 2048) {  // all tell all, instead of first parts and then sums
       T* const all = room(n * size_);
-      if (n > 0) exchange(values, static_cast<int>(n), type, all);
+      if (!fits(bytes)) exchange(values, static_cast<int>(n), type, all);
+      else
+        for (size_t r = 0; bytes > 0 && r < ranks; ++r)
+          std::memcpy(all + static_cast<long>(r) * n, heard_[r].more.data(), bytes);
       add(values, all, n, n);
       return;
     }
