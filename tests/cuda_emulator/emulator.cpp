@@ -247,8 +247,7 @@ void look_for_host_addresses(const char* name, const void* argument, std::size_t
   for (std::size_t at = 0; at + sizeof(void*) <= bytes; at += sizeof(void*)) {
     std::uintptr_t word = 0;
     std::memcpy(&word, static_cast<const char*>(argument) + at, sizeof word);
-    // Stale bytes behind a bool look like an address whose lowest byte is 0 or 1.
-    if (word < lowest || word >= highest || word % 4 != 0 || word % 256 == 0) continue;
+    if (word < lowest || word >= highest || word % 4 != 0) continue;
     if (is_device_address(reinterpret_cast<const void*>(word))) continue;
     unsigned char resident = 0;
     if (mincore(reinterpret_cast<void*>(word / page * page), page, &resident) != 0) continue;  // nothing lies there
