@@ -301,35 +301,40 @@ struct OneMatrix {
   static void visit(auto& self, auto&& f) { f("weight", self.weight); }
 };
 
+/// (m, k) numbers times the weights (n, k), with a bias; from `packed` weights or not.
+std::vector<float> linear_map(Multiplier by, const OneMatrix& model, const std::vector<float>& a,
+                              const std::vector<float>& bias, const PackedWeights* packed) {
+  const long n = model.weight.shape()[0], k = model.weight.shape()[1], m = static_cast<long>(a.size()) / k;
+  by.cpu.packed = packed;
+  std::vector<float> c(static_cast<size_t>(m * n), poison);
+  by.gemm(by.cpu, Gemm<float>{.m = m,
+                              .n = n,
+                              .k = k,
+                              .a = a.data(),
+                              .a_row = k,
+                              .b = model.weight.tensor().data(),
+                              .b_row = 1,
+                              .b_col = k,
+                              .c = c.data(),
+                              .c_row = n,
+                              .bias = bias.data()});
+  return c;
+}
+
 TEST_CASE("weights that were packed before give the same bits") {
   Context<Cpu> ctx;
   for (const auto& [n, k] : {std::pair{70L, 61L}, {300L, 33L}, {129L, 2048L}, {40L, 1500L}, {5L, 7L}}) {
     const OneMatrix model{make_param(ctx, Shape<2>{n, k}, Init::normal(1))};
     const PackedWeights packed(model);
     CHECK(packed.count() == (can_run(Bf16Unit::avx512) ? 1 : 0));
+    const auto bias = numbers(n, 2);
     for (const long m : {1L, 3L, 8L, 9L, 40L, 65L, 200L, 300L}) {
-      const auto a = numbers(m * k, 1), bias = numbers(n, 2);
-      for (auto [name, cpu, multiply] : multipliers())
+      const auto a = numbers(m * k, 1);
+      for (Multiplier by : multipliers())
         for (const int threads : {1, 3}) {
-          cpu.threads = threads;
-          const auto product = [&](const PackedWeights* weights) {
-            cpu.packed = weights;
-            std::vector<float> c(static_cast<size_t>(m * n), poison);
-            multiply(cpu, Gemm<float>{.m = m,
-                                      .n = n,
-                                      .k = k,
-                                      .a = a.data(),
-                                      .a_row = k,
-                                      .b = model.weight.tensor().data(),
-                                      .b_row = 1,
-                                      .b_col = k,
-                                      .c = c.data(),
-                                      .c_row = n,
-                                      .bias = bias.data()});
-            return c;
-          };
-          INFO(name << " m " << m << " n " << n << " k " << k << " threads " << threads);
-          const auto without = product(nullptr), with = product(&packed);
+          by.cpu.threads = threads;
+          INFO(by.name << " m " << m << " n " << n << " k " << k << " threads " << threads);
+          const auto without = linear_map(by, model, a, bias, nullptr), with = linear_map(by, model, a, bias, &packed);
           CHECK(std::memcmp(without.data(), with.data(), with.size() * sizeof(float)) == 0);
         }
     }

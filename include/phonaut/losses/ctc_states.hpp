@@ -13,7 +13,8 @@ struct CtcStates {
   long blank, count;  ///< count = 2 · labels + 1
 
   /// Those of utterance n of labels (N, U).
-  PHONAUT_HD PHONAUT_INLINE CtcStates(View<const std::int32_t, 2> labels, const long* label_lengths, long blank_class, long n)
+  PHONAUT_HD PHONAUT_INLINE CtcStates(View<const std::int32_t, 2> labels, const long* label_lengths, long blank_class,
+                                      long n)
       : label(labels.row(n)), blank(blank_class), count(2 * label_lengths[n] + 1) {}
   /// The class of state s.
   PHONAUT_HD PHONAUT_INLINE long operator[](long s) const { return s % 2 ? label[s / 2] : blank; }
