@@ -10,8 +10,8 @@
 //   }
 //
 // and CMake compiles each such file once, into the program that checks all cases and the one that times them, and once
-// more, with PHONAUT_CASES_ON_CUDA, into those that run them on CUDA. CASES instead of CASES is for ops
-// whose CUDA kernels are still missing.
+// more, with PHONAUT_CASES_ON_CUDA, into those that run them on CUDA. CASES_WITHOUT_CUDA instead of CASES is for
+// ops of which a part still computes on the host.
 #include <functional>
 #include <limits>
 #include <string>
