@@ -4,7 +4,7 @@
 #include "amx.hpp"
 #include "gemm_tile_output.hpp"
 
-#ifdef PHONAUT_ISA
+#if defined(PHONAUT_ISA) && defined(PHONAUT_AMX)
 namespace phonaut::kernel::PHONAUT_ISA {
 
 constexpr int tile_rows = 2 * amx_rows, tile_registers = 2;

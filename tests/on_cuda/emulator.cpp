@@ -73,9 +73,13 @@ void some_skip_the_barrier(int* to) {
   to[threadIdx.x] = 1;
 }
 void two_barriers(int* to) {
-  if (threadIdx.x < 32) __syncthreads();
-  else __syncthreads();
-  to[threadIdx.x] = 1;
+  if (threadIdx.x < 32) {
+    __syncthreads();
+    to[threadIdx.x] = 1;
+  } else {
+    __syncthreads();
+    to[threadIdx.x] = 2;
+  }
 }
 void some_skip_the_exchange(int* to) {
   int value = 1;
