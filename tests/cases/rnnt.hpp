@@ -57,7 +57,7 @@ CASES(rnnt) {
         },
         limits);
   }
-#ifndef PHONAUT_CASES_ON_CUDA  // its shares are computed on the host
+#ifndef PHONAUT_CASES_ON_CUDA  // its products of exponentials are computed on the host
   for (const SmoothedJoiner shares : {SmoothedJoiner{0, 0.25}, SmoothedJoiner{0.2, 0.1}})
     add(
         concat("smoothed joiner, ", shares.encoder_only, " and ", shares.decoder_only),
@@ -94,6 +94,7 @@ CASES(rnnt) {
         },
         limits);
   }
+#ifndef PHONAUT_CASES_ON_CUDA  // as above
   add(
       "simple joiner", inputs(normal(Shape<3>{2, 7, 5}, 1, 2), normal(Shape<3>{2, 4, 5}, 2, 2)),
       [=](const auto& am, const auto& lm) {
@@ -103,6 +104,7 @@ CASES(rnnt) {
         return transducer(arcs.symbols, arcs.blanks, transcripts, lengths_of(ctx, std::vector<long>{7, 3}));
       },
       limits);
+#endif
   add("nodes of windows", inputs(normal(Shape<3>{2, 4, 3}, 1)),
       [=](const auto& x) {
         using B = typename std::remove_cvref_t<decltype(x.context())>::Backend;
