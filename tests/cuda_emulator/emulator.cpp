@@ -244,7 +244,9 @@ void look_for_host_addresses(const char* name, const void* argument, std::size_t
   // Below lie numbers that a struct of two ints, or a sanitizer's own memory, may look like.
   constexpr std::uintptr_t lowest = std::uintptr_t{1} << 44, highest = std::uintptr_t{1} << 47;
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  for (std::size_t at = 0; at + sizeof(void*) <= bytes; at += sizeof(void*)) {
+  // The last word of a struct may be a formula without members, which nothing ever writes.
+  const std::size_t seen = bytes > sizeof(void*) ? bytes - sizeof(void*) : bytes;
+  for (std::size_t at = 0; at + sizeof(void*) <= seen; at += sizeof(void*)) {
     std::uintptr_t word = 0;
     std::memcpy(&word, static_cast<const char*>(argument) + at, sizeof word);
     if (word < lowest || word >= highest || word % 4 != 0) continue;
