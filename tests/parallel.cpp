@@ -286,8 +286,7 @@ TEST_CASE("losses of statistics are those of the whole batch, with their gradien
                        ctx.train();
                        sliced_wasserstein(ctx.constant(ctx.zeros(Shape<2>{4, dims})), random_slices(ctx, dims, 3));
                      }),
-      "sliced_wasserstein: needs the whole batch, but this rank has one of 2 shares of it, and their "
-      "reduction is not implemented");
+      "sliced_wasserstein: needs the whole batch, but this rank has one of 2 shares of it; it works on one rank alone");
 }
 
 TEST_CASE("k-means over ranks is k-means of all points", "[parallel][threads]") {

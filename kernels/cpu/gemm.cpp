@@ -39,6 +39,10 @@ constexpr long panel_row = k_block + Vec::lanes;
 constexpr long panel_floats = tile_rows * panel_row > k_block* Vec::lanes ? tile_rows* panel_row : k_block* Vec::lanes;
 constexpr long floats_per_thread = k_block * n_block + panel_floats;
 static_assert(n_block % tile_columns == 0);
+#if defined(__AVX512BF16__)
+// Packed rows are read where they lie, by whole registers and tiles.
+static_assert(packed_block % numbers_along == 0 && packed_rows_behind >= tile_rows - 1);
+#endif
 
 // Up to so many rows of a ...
 constexpr long rows_for_dots = 8;         // ... dot products win where k is consecutive on both sides,

@@ -1,6 +1,7 @@
 #pragma once
 // The inner part of the matrix product: a tile of c that stays in registers while one pass over k feeds it.
-#if defined(__AMX_BF16__) || defined(PHONAUT_EMULATE_AMX)
+#include "amx.hpp"
+#if defined(PHONAUT_AMX)
 #include "gemm_tile_amx.hpp"
 #else
 #include "gemm_tile_vector.hpp"

@@ -32,12 +32,13 @@ void all_reduce(Context<B>& ctx, T* values, long n) {
   }
 }
 
-/// For what looks at a whole batch and cannot yet look at the shares of other ranks. Throws ConfigError unless alone.
+/// For what looks at a whole batch and cannot look at the shares of other ranks: a wrong number would look like a right
+/// one. Throws ConfigError unless alone.
 template <class B>
 void check_alone(const char* op, const Context<B>& ctx) {
   if (!ctx.batch_ranks().alone())
     throw ConfigError(concat(op, ": needs the whole batch, but this rank has one of ", ctx.batch_ranks().size(),
-                             " shares of it, and their reduction is not implemented"));
+                             " shares of it; it works on one rank alone"));
 }
 
 }  // namespace detail
