@@ -250,7 +250,7 @@ Tile tile_of(long rows, long registers) { return tiles.entry[rows - 1][registers
 
 void gemm(const Cpu& cpu, const Gemm<float>& g, const Finish& finish) {
 #if !defined(__AVX512BF16__)
-  if (cpu.precision == Precision::fp32) return multiply<false>(cpu, g, finish);
+  if (cpu.precision != Precision::bf16) return multiply<false>(cpu, g, finish);
 #endif
   multiply<true>(cpu, g, finish);
 }

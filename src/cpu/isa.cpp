@@ -110,12 +110,24 @@ Bf16Unit best_bf16_unit() noexcept {
   return Bf16Unit::none;
 }
 
-const char* name_of(Precision precision) noexcept { return precision == Precision::bf16 ? "bf16" : "fp32"; }
+const char* name_of(Precision precision) noexcept {
+  switch (precision) {
+    case Precision::tf32:
+      return "tf32";
+    case Precision::bf16:
+      return "bf16";
+    case Precision::int8:
+      return "int8";
+    case Precision::fp32:
+      break;
+  }
+  return "fp32";
+}
 
 Precision precision_named(const char* name) {
-  for (Precision precision : {Precision::fp32, Precision::bf16})
+  for (Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16, Precision::int8})
     if (std::string_view(name) == name_of(precision)) return precision;
-  throw ConfigError(concat("precision is \"", name, "\", but only fp32 and bf16 are known"));
+  throw ConfigError(concat("precision is \"", name, "\", but only fp32, tf32, bf16 and int8 are known"));
 }
 
 Isa best_isa() {

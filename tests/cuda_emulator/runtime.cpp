@@ -3,11 +3,15 @@
 
 #include "device_memory.hpp"
 #include "phonaut/core/backend.hpp"
+#include "phonaut/core/error.hpp"
 #include "runtime.cuh"
 
 namespace phonaut {
 
-bool cuda_available() noexcept { return true; }
+int cuda_devices() noexcept { return 1; }
+void select_cuda_device(int index) {
+  if (index != 0) throw ConfigError(concat("cuda: device ", index, " was asked for, but there are 1"));
+}
 void* CudaMemory::allocate(std::size_t bytes) { return emulator::allocate_device(bytes); }
 void CudaMemory::release(void* p) noexcept { emulator::release_device(p); }
 

@@ -37,13 +37,20 @@ Isa best_isa();
 /// What matrix products, and convolutions that are products, compute with. Tensors are floats either way.
 enum class Precision {
   fp32,  ///< single precision throughout
+  /// On Cuda, factors are rounded to TensorFloat-32 (10 binary digits behind the first, exponents of a float); sums stay
+  /// in single precision. Elsewhere the same as fp32.
+  tf32,
   /// Both factors are rounded to bfloat16 (to nearest, ties to even; a NaN stays one, subnormal numbers count as zero),
   /// the products of these are exact and added up in single precision. docs/precision.md has errors and speed.
-  bf16
+  bf16,
+  /// Weights that the context knows as bytes (PackedWeights with Precision::int8) are multiplied as such, with the other
+  /// side scaled to bytes row by row; sums are exact integers. All other products are those of fp32. For inference on
+  /// Cpu; elsewhere the same as fp32.
+  int8
 };
 
 const char* name_of(Precision precision) noexcept;
-/// "fp32" or "bf16". Throws ConfigError for other names.
+/// "fp32", "tf32", "bf16" or "int8". Throws ConfigError for other names.
 Precision precision_named(const char* name);
 /// What multiplies bfloat16, slowest first. All give the same sums up to their order.
 enum class Bf16Unit {
@@ -77,17 +84,23 @@ struct Cpu : Reference {
   const PackedWeights* packed = nullptr;
 };
 
-/// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream).
+/// Memory of the GPU that the calling thread has selected.
 struct CudaMemory {
   static void* allocate(std::size_t bytes);
   static void release(void* p) noexcept;
 };
-/// Whether a GPU can be used; needs phonaut::cuda.
-bool cuda_available() noexcept;
+/// GPUs that can be used; needs phonaut::cuda.
+int cuda_devices() noexcept;
+inline bool cuda_available() noexcept { return cuda_devices() > 0; }
+/// From now on, the calling thread's contexts and parameters are made on that GPU. Throws ConfigError if there is none of
+/// that number.
+void select_cuda_device(int index);
+/// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream; core/cuda_stream.hpp makes others).
 struct Cuda {
   using Scalar = float;
   using Memory = CudaMemory;
   void* stream = nullptr;
+  Precision precision = Precision::fp32;
 };
 
 }  // namespace phonaut

@@ -5,9 +5,14 @@
 
 namespace phonaut {
 
-bool cuda_available() noexcept {
+int cuda_devices() noexcept {
   int devices = 0;
-  return cudaGetDeviceCount(&devices) == cudaSuccess && devices > 0;
+  return cudaGetDeviceCount(&devices) == cudaSuccess ? devices : 0;
+}
+void select_cuda_device(int index) {
+  if (index < 0 || index >= cuda_devices())
+    throw ConfigError(concat("cuda: device ", index, " was asked for, but there are ", cuda_devices()));
+  cuda::check(cudaSetDevice(index), "cudaSetDevice");
 }
 void* CudaMemory::allocate(std::size_t bytes) {
   void* p = nullptr;
