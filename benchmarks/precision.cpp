@@ -1,11 +1,12 @@
-// What products in bf16 cost in accuracy and bring in speed: matrix products and whole models, beside fp32 in turn.
+// What products in bf16, or with weights in bytes, cost in accuracy and bring in speed: matrix products and whole
+// models, beside fp32 in turn.
 //
-//   phonaut-bench-precision [--threads N] [--rounds N] [--only WORD] [--weights NAME=FILE]…
+//   phonaut-bench-precision [--lower bf16|int8] [--threads N] [--rounds N] [--only WORD] [--weights NAME=FILE]…
 //   phonaut-bench-precision smoke
 //
-// Prints the tables of docs/precision.md. --only leaves out rows without the word in their name. Models have weights of
-// a seed unless --weights names a file: zipformer-s, zipformer-m, ssl (safetensors), autoencoder (a trained folder or
-// its model.safetensors).
+// Prints the tables of docs/precision.md; in int8 all weights are packed, and nothing is trained. --only leaves out
+// rows without the word in their name. Models have weights of a seed unless --weights names a file: zipformer-s,
+// zipformer-m, ssl (safetensors), autoencoder (a trained folder or its model.safetensors).
 #include <phonaut/core/packed_weights.hpp>
 #include <phonaut/io/safetensors.hpp>
 #include <phonaut/models/zipformer_ssl.hpp>
@@ -29,14 +30,16 @@ namespace {
 
 struct Options {
   int threads = 1, rounds = 15;
+  Precision lower = Precision::bf16;
   bool smoke = false;
   std::string only;
   std::map<std::string, std::string> weights;
 
   bool wants(const std::string& name) const { return name.find(only) != std::string::npos; }
+  bool bytes() const { return lower == Precision::int8; }
 };
 
-/// Least seconds of a call in fp32 and in bf16, taken in turn.
+/// Least seconds of a call in fp32 and in the lower precision, taken in turn.
 struct Times {
   double full = 1e30, lower = 1e30;
   double ratio() const { return full / lower; }
@@ -53,7 +56,7 @@ double now(const Options& o) {
 Times time_both(Context<B>& ctx, const Options& o, const std::function<void()>& call) {
   Times best;
   for (int round = 0; round <= o.rounds; ++round)  // the first fills pools and caches
-    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    for (const Precision precision : {Precision::fp32, o.lower}) {
       ctx.precision(precision);
       const double start = now(o);
       call();
@@ -78,11 +81,11 @@ struct Difference {
   double relative() const { return std::sqrt(squares / std::max(reference, 1e-300)); }
 };
 
-/// Outputs in bf16 against those in fp32.
-Difference compare(Context<B>& ctx, const std::function<std::vector<float>()>& output) {
+/// Outputs in the lower precision against those in fp32.
+Difference compare(Context<B>& ctx, const Options& o, const std::function<std::vector<float>()>& output) {
   ctx.precision(Precision::fp32);
   const auto full = output();
-  ctx.precision(Precision::bf16);
+  ctx.precision(o.lower);
   Difference d;
   d.add(full, output());
   return d;
@@ -123,17 +126,18 @@ void product_table(const Options& o) {
       {"one frame, weights packed", 1, 1536, 512, 'l', true},
   };
   std::printf(
-      "| product | m × n × k | fp32, GFLOP/s | bf16, GFLOP/s | speed-up | relative error "
-      "|\n|---|---|---|---|---|---|\n");
+      "| product | m × n × k | fp32, GFLOP/s | %s, GFLOP/s | speed-up | relative error "
+      "|\n|---|---|---|---|---|---|\n",
+      name_of(o.lower));
   for (const Shape3& s : shapes) {
-    if (!o.wants(s.name)) continue;
+    if (!o.wants(s.name) || (o.bytes() && (s.layout != 'l' || s.packed))) continue;
     const long m = o.smoke ? std::min(s.m, 20L) : s.m;
     Context<B> ctx(B{}, 1);
     ctx.threads(o.threads);
     const auto a = draw<float>(ctx, m * s.k, Init::normal(1));
     const OneMatrix b{make_param(ctx, Shape<2>{s.n, s.k}, Init::normal(1))};
-    const PackedWeights packed(b);
-    if (s.packed) ctx.packed(&packed);
+    const PackedWeights packed(b, o.lower);
+    if (s.packed || o.bytes()) ctx.packed(&packed);
     std::vector<float> c(static_cast<size_t>(m * s.n));
     const kernel::Gemm<float> g{.m = m,
                                 .n = s.n,
@@ -151,7 +155,7 @@ void product_table(const Options& o) {
     const Times t = time_both(ctx, o, [&] {
       for (long i = 0; i < calls; ++i) kernel::gemm(ctx.backend(), g);
     });
-    const Difference d = compare(ctx, [&] {
+    const Difference d = compare(ctx, o, [&] {
       kernel::gemm(ctx.backend(), g);
       return c;
     });
@@ -197,8 +201,12 @@ void zipformer_rows(const Options& o, const std::string& size, const ZipformerCo
   const long frames = o.smoke ? 100 : 1000;
   const auto features = input(ctx, Shape<3>{1, frames, 80}, draw<float>(ctx, frames * 80, Init::normal(1)));
   const auto forward = [&] { return model({features, {}, 100}).frames; };
+  const PackedWeights packed(model, o.lower);
+  if (o.bytes()) ctx.packed(&packed);
   print_row(name + ", forward, 10 s", time_both(ctx, o, [&] { forward(); }),
-            compare(ctx, [&] { return values_of(forward()); }));
+            compare(ctx, o, [&] { return values_of(forward()); }));
+  ctx.packed(nullptr);
+  if (o.bytes()) return;
 
   const auto weights = input(ctx, forward().shape(), draw<float>(ctx, forward().size(), Init::normal(1)));
   Gradients<B> gradients;
@@ -208,7 +216,7 @@ void zipformer_rows(const Options& o, const std::string& size, const ZipformerCo
     ctx.backward(sum(forward() * weights), gradients);
     ctx.infer();
   };
-  print_row(name + ", forward and gradients of its weights", time_both(ctx, o, back), compare(ctx, [&] {
+  print_row(name + ", forward and gradients of its weights", time_both(ctx, o, back), compare(ctx, o, [&] {
               back();
               return slopes_of(ctx, model, gradients);
             }));
@@ -227,13 +235,14 @@ void stream_rows(const Options& o, const std::string& size, const ZipformerConfi
     return input(ctx, Shape<3>{1, frames, 80}, draw<float>(ctx, frames * 80, Init::normal(1)));
   };
   const auto ahead = noise(13), chunk = noise(2 * chunking.frames);  // what the stem looks ahead comes first
-  const PackedWeights packed(model);
+  const PackedWeights packed(model, o.lower);
   for (const bool pack : {false, true}) {
+    if (o.bytes() && !pack) continue;
     ctx.packed(pack ? &packed : nullptr);
     auto state = model.start(1, chunking);
     model({ahead, {}, 100}, state);
     const Times t = time_both(ctx, o, [&] { model({chunk, {}, 100}, state); });
-    const Difference d = compare(ctx, [&] {
+    const Difference d = compare(ctx, o, [&] {
       auto fresh = model.start(1, chunking);
       model({ahead, {}, 100}, fresh);
       return values_of(model({chunk, {}, 100}, fresh).frames);
@@ -253,8 +262,10 @@ void ssl_row(const Options& o) {
   const long samples = o.smoke ? 8000 : 160000;
   const Waveform<B> x{input(ctx, Shape<2>{1, samples}, draw<float>(ctx, samples, Init::normal(1))), {}, 16000};
   const auto forward = [&] { return model(x).frames; };
+  const PackedWeights packed(model, o.lower);
+  if (o.bytes()) ctx.packed(&packed);
   print_row("ssl, forward, 10 s of waveform", time_both(ctx, o, [&] { forward(); }),
-            compare(ctx, [&] { return values_of(forward()); }));
+            compare(ctx, o, [&] { return values_of(forward()); }));
 }
 
 void autoencoder_rows(const Options& o) {
@@ -276,10 +287,14 @@ void autoencoder_rows(const Options& o) {
   const Waveform<B> x = to_waveform(ctx, batch.samples, batch.lengths, batch.time, model.config);
   const auto latents = [&] { return model.encode(x); };
   const auto sound = [&] { return model.decode(model.bottleneck(latents()).value).samples; };
+  const PackedWeights packed(model, o.lower);
+  if (o.bytes()) ctx.packed(&packed);
   print_row("autoencoder, latents", time_both(ctx, o, [&] { latents(); }),
-            compare(ctx, [&] { return values_of(latents().value.frames); }));
+            compare(ctx, o, [&] { return values_of(latents().value.frames); }));
   print_row("autoencoder, waveform to waveform", time_both(ctx, o, [&] { sound(); }),
-            compare(ctx, [&] { return values_of(sound()); }));
+            compare(ctx, o, [&] { return values_of(sound()); }));
+  ctx.packed(nullptr);
+  if (o.bytes()) return;
 
   Gradients<B> gradients;
   const Random draws = ctx.random();
@@ -294,7 +309,7 @@ void autoencoder_rows(const Options& o) {
     ctx.backward(value, gradients);
     ctx.infer();
   };
-  print_row("autoencoder, training step without optimiser: gradients", time_both(ctx, o, back), compare(ctx, [&] {
+  print_row("autoencoder, training step without optimiser: gradients", time_both(ctx, o, back), compare(ctx, o, [&] {
               back();
               return slopes_of(ctx, model, gradients);
             }));
@@ -302,12 +317,15 @@ void autoencoder_rows(const Options& o) {
 
 int run(const Options& o) {
   const B cpu;
-  std::printf("%s, %s, %d thread%s, least %s of %d rounds in turn\n\n", name_of(cpu.isa),
-              concat("bf16 by ", name_of(cpu.isa == Isa::avx512 ? cpu.bf16_unit : Bf16Unit::none)).c_str(), o.threads,
-              o.threads == 1 ? "" : "s", o.threads == 1 ? "processor time" : "time", std::max(1, o.rounds));
+  const bool widest = cpu.isa == Isa::avx512;
+  const char* unit =
+      o.bytes() ? (widest && cpu.vnni ? "avx512_vnni" : "16 bits") : name_of(widest ? cpu.bf16_unit : Bf16Unit::none);
+  std::printf("%s, %s by %s, %d thread%s, least %s of %d rounds in turn\n\n", name_of(cpu.isa), name_of(o.lower), unit,
+              o.threads, o.threads == 1 ? "" : "s", o.threads == 1 ? "processor time" : "time", std::max(1, o.rounds));
   product_table(o);
   std::printf(
-      "\n| model | fp32, ms | bf16, ms | speed-up | largest error | relative error |\n|---|---|---|---|---|---|\n");
+      "\n| model | fp32, ms | %s, ms | speed-up | largest error | relative error |\n|---|---|---|---|---|---|\n",
+      name_of(o.lower));
   autoencoder_rows(o);
   if (!o.smoke) {
     zipformer_rows(o, "s", ZipformerConfig::small());
@@ -321,7 +339,7 @@ int run(const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   Options o;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
@@ -329,20 +347,20 @@ int main(int argc, char** argv) {
     if (word == "smoke") o.smoke = true, o.rounds = 0;
     else if (word == "--threads" && more) o.threads = std::max(1, std::atoi(argv[++i]));
     else if (word == "--rounds" && more) o.rounds = std::max(1, std::atoi(argv[++i]));
+    else if (word == "--lower" && more) o.lower = precision_named(argv[++i]);
     else if (word == "--only" && more) o.only = argv[++i];
     else if (const char* file = more ? std::strchr(argv[i + 1], '=') : nullptr; word == "--weights" && file)
       o.weights[std::string(static_cast<const char*>(argv[i + 1]), file)] = file + 1, ++i;
     else {
-      std::fprintf(stderr,
-                   "usage: phonaut-bench-precision [smoke] [--threads N] [--rounds N] [--only WORD] "
-                   "[--weights NAME=FILE]\n");
+      std::fprintf(
+          stderr,
+          "usage: phonaut-bench-precision [smoke] [--lower bf16|int8] [--threads N] [--rounds N] [--only WORD] "
+          "[--weights NAME=FILE]\n");
       return 2;
     }
   }
-  try {
-    return run(o);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "phonaut-bench-precision: %s\n", error.what());
-    return 1;
-  }
+  return run(o);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "phonaut-bench-precision: %s\n", error.what());
+  return 1;
 }

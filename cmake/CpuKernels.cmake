@@ -19,13 +19,15 @@ endif()
 set(PHONAUT_ISA_FLAGS_baseline "")
 set(PHONAUT_ISA_FLAGS_avx2 -mavx2 -mfma)
 set(PHONAUT_ISA_FLAGS_avx512 -mavx512f -mavx512cd -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma)
-# Not sets of their own for callers (Isa), but units beside avx512 (Bf16Unit): the files below are compiled once more for
-# each of them, and their dispatchers (PHONAUT_DISPATCH_PRODUCTS) know it.
+# Not sets of their own for callers (Isa), but units beside avx512 (Cpu::bf16_unit, Cpu::vnni): the files below are
+# compiled once more for each of them, and their dispatchers (PHONAUT_DISPATCH_PRODUCTS, PHONAUT_DISPATCH_BYTES) know it.
+set(PHONAUT_ISA_FLAGS_avx512_vnni ${PHONAUT_ISA_FLAGS_avx512} -mavx512vnni)
 set(PHONAUT_ISA_FLAGS_avx512_bf16 ${PHONAUT_ISA_FLAGS_avx512} -mavx512bf16)
 set(PHONAUT_ISA_FLAGS_avx512_amx ${PHONAUT_ISA_FLAGS_avx512_bf16} -mamx-tile -mamx-bf16)
 # The kernels of AMX on a processor without it: tests run them.
 set(PHONAUT_ISA_FLAGS_amx_emulated ${PHONAUT_ISA_FLAGS_avx512_bf16} -DPHONAUT_EMULATE_AMX)
 set(PHONAUT_BF16_KERNELS gemm.cpp probe.cpp)
+set(PHONAUT_VNNI_KERNELS byte_products.cpp)
 
 set(isas baseline)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -85,12 +87,14 @@ function(phonaut_add_cpu_kernels target)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels/cpu)
   set(isas ${PHONAUT_ISAS})
   if(avx512 IN_LIST isas)
-    list(APPEND isas avx512_bf16 avx512_amx)
+    list(APPEND isas avx512_vnni avx512_bf16 avx512_amx)
   endif()
   foreach(isa IN LISTS isas)
     set(files ${kernels})
     if(isa MATCHES "^avx512_(bf16|amx)$")
       list(TRANSFORM PHONAUT_BF16_KERNELS PREPEND ${PROJECT_SOURCE_DIR}/kernels/cpu/ OUTPUT_VARIABLE files)
+    elseif(isa STREQUAL avx512_vnni)
+      list(TRANSFORM PHONAUT_VNNI_KERNELS PREPEND ${PROJECT_SOURCE_DIR}/kernels/cpu/ OUTPUT_VARIABLE files)
     endif()
     phonaut_add_isa_objects(phonaut_cpu_${isa} ${isa} ${files})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:phonaut_cpu_${isa}>)

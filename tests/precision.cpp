@@ -222,6 +222,8 @@ TEST_CASE("a Zipformer in bf16 is near the one in fp32, the same on any number o
 TEST_CASE("a precision has a name, and others are refused") {
   CHECK(precision_named("fp32") == Precision::fp32);
   CHECK(precision_named("bf16") == Precision::bf16);
+  CHECK(precision_named("tf32") == Precision::tf32);
+  CHECK(precision_named("int8") == Precision::int8);
   CHECK(std::string(name_of(Precision::bf16)) == "bf16");
   CHECK_THROWS_AS(precision_named("fp16"), ConfigError);
   CHECK(can_run(best_bf16_unit()));

@@ -25,6 +25,8 @@ PHONAUT_COMPILED Var<Cpu, 3> linear(const Var<Cpu, 3>&, Weight<Cpu, 2>, Weight<C
 PHONAUT_COMPILED Var<Cpu, 3> bias_norm(const Var<Cpu, 3>&, Weight<Cpu, 1>, Weight<Cpu, 0>);
 PHONAUT_COMPILED Var<Cpu, 3> layer_norm(const Var<Cpu, 3>&, Weight<Cpu, 1>, Weight<Cpu, 1>, double);
 PHONAUT_COMPILED Sequence<Cpu> conv1d(const Sequence<Cpu>&, Weight<Cpu, 3>, Weight<Cpu, 1>, const ConvGrid&, long);
+PHONAUT_COMPILED Sequence<Cpu> detail::convolve(const Sequence<Cpu>&, const Weight<Cpu, 3>&, const Weight<Cpu, 1>&,
+                                                const ConvGrid&, long, kernel::Activation);
 PHONAUT_COMPILED Var<Cpu, 3> depthwise_conv1d(const Var<Cpu, 3>&, Weight<Cpu, 3>, Weight<Cpu, 1>, long);
 PHONAUT_COMPILED Sequence<Cpu> chunk_causal_conv1d(const Sequence<Cpu>&, const ChunkCausalWeights<Cpu>&, long, Padding);
 PHONAUT_COMPILED Var<Cpu, 4> relative_attention_weights(const Sequence<Cpu>&, const Var<Cpu, 2>&,

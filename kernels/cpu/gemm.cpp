@@ -15,6 +15,7 @@
 // in place but by dot products, which round on the way.
 #include "gemm.hpp"
 
+#include "activate.hpp"
 #include "gemm_dot.hpp"
 #include "gemm_pack.hpp"
 #include "packed_matrix.hpp"
@@ -255,7 +256,12 @@ void gemm(const Cpu& cpu, const Gemm<float>& g, const Finish& finish) {
   multiply<true>(cpu, g, finish);
 }
 
-void gemm_own(const Cpu& cpu, const Gemm<float>& g) { gemm(cpu, g, Finish{}); }
+void gemm_own(const Cpu& cpu, const Gemm<float>& g) {
+  if (g.activation == Activation::none) return gemm(cpu, g, Finish{});
+  gemm_then(cpu, g, [&g](long q, long row, long rows, long column, long columns) {
+    activate(g.activation, g.c + q * g.c_batch + row * g.c_row + column, g.c_row, rows, columns);
+  });
+}
 
 }  // namespace phonaut::kernel::PHONAUT_ISA
 #endif

@@ -18,6 +18,7 @@
 
 #define PHONAUT_DISPATCH_IN(home, kernel_name, params, args)
 #define PHONAUT_DISPATCH_PRODUCTS(kernel_name, params, args)
+#define PHONAUT_DISPATCH_BYTES(kernel_name, params, args)
 
 #else
 
@@ -31,6 +32,11 @@
 #define PHONAUT_AVX512(...) __VA_ARGS__
 #else
 #define PHONAUT_AVX512(...)
+#endif
+#ifdef PHONAUT_HAS_AVX512_VNNI
+#define PHONAUT_AVX512_VNNI(...) __VA_ARGS__
+#else
+#define PHONAUT_AVX512_VNNI(...)
 #endif
 #ifdef PHONAUT_HAS_AVX512_BF16
 #define PHONAUT_AVX512_BF16(...) __VA_ARGS__
@@ -63,15 +69,18 @@
     }                                                             \
   }
 
+#define PHONAUT_DISPATCH_ANY_ISA(kernel_name, params, args) \
+  namespace phonaut::kernel::any_isa {                      \
+  void kernel_name params;                                  \
+  }                                                         \
+  PHONAUT_DISPATCH_IN(phonaut::kernel::any_isa, kernel_name, params, args)
+
 /// PHONAUT_DISPATCH for a file that is also compiled for avx512_bf16 and avx512_amx (PHONAUT_BF16_KERNELS in CMake):
 /// goes there where products are asked for in bf16 and the context has such a unit.
 #define PHONAUT_DISPATCH_PRODUCTS(kernel_name, params, args)                                                          \
   PHONAUT_AVX512_BF16(PHONAUT_DECLARE_IN(avx512_bf16, kernel_name, params))                                           \
   PHONAUT_AVX512_AMX(PHONAUT_DECLARE_IN(avx512_amx, kernel_name, params))                                             \
-  namespace phonaut::kernel::any_isa {                                                                                \
-  void kernel_name params;                                                                                            \
-  }                                                                                                                   \
-  PHONAUT_DISPATCH_IN(phonaut::kernel::any_isa, kernel_name, params, args)                                            \
+  PHONAUT_DISPATCH_ANY_ISA(kernel_name, params, args)                                                                 \
   void phonaut::kernel::kernel_name params {                                                                          \
     if (cpu.precision == ::phonaut::Precision::bf16 && cpu.isa == ::phonaut::Isa::avx512) {                           \
       PHONAUT_AVX512_AMX(                                                                                             \
@@ -80,6 +89,16 @@
           if (cpu.bf16_unit == ::phonaut::Bf16Unit::avx512) return ::phonaut::kernel::avx512_bf16::kernel_name args;) \
     }                                                                                                                 \
     ::phonaut::kernel::any_isa::kernel_name args;                                                                     \
+  }
+
+/// PHONAUT_DISPATCH for a file that is also compiled for avx512_vnni (PHONAUT_VNNI_KERNELS in CMake).
+#define PHONAUT_DISPATCH_BYTES(kernel_name, params, args)                                                            \
+  PHONAUT_AVX512_VNNI(PHONAUT_DECLARE_IN(avx512_vnni, kernel_name, params))                                          \
+  PHONAUT_DISPATCH_ANY_ISA(kernel_name, params, args)                                                                \
+  void phonaut::kernel::kernel_name params {                                                                         \
+    PHONAUT_AVX512_VNNI(                                                                                             \
+        if (cpu.vnni && cpu.isa == ::phonaut::Isa::avx512) return ::phonaut::kernel::avx512_vnni::kernel_name args;) \
+    ::phonaut::kernel::any_isa::kernel_name args;                                                                    \
   }
 
 #endif

@@ -110,6 +110,14 @@ Bf16Unit best_bf16_unit() noexcept {
   return Bf16Unit::none;
 }
 
+bool has_vnni() noexcept {
+#if defined(PHONAUT_HAS_AVX512_VNNI)
+  return can_run(Isa::avx512) && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
 const char* name_of(Precision precision) noexcept {
   switch (precision) {
     case Precision::tf32:

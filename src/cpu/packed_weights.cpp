@@ -1,9 +1,12 @@
 #include "phonaut/core/packed_weights.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 
 #include "kernels/cpu/packed_matrix.hpp"
+#include "phonaut/core/error.hpp"
 
 namespace phonaut {
 
@@ -14,7 +17,18 @@ std::uint16_t to_bf16(float x) noexcept {
   return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
+void PackedWeights::check() const {
+  if (precision_ != Precision::bf16 && precision_ != Precision::int8)
+    throw ConfigError(
+        concat("packed weights: ", name_of(precision_), " was asked for, but weights are packed for bf16 or int8"));
+}
+
 void PackedWeights::add(const float* data, long rows, long k) {
+  if (precision_ == Precision::int8) add_bytes(data, rows, k);
+  else add_bf16(data, rows, k);
+}
+
+void PackedWeights::add_bf16(const float* data, long rows, long k) {
   if (!can_run(Bf16Unit::avx512) || find(data)) return;
   constexpr long block = kernel::packed_block, numbers_per_place = 2, cache_sets = 1024;  // floats of 4 KiB
   long row = (k + block - 1) / block * block / numbers_per_place;
@@ -31,9 +45,51 @@ void PackedWeights::add(const float* data, long rows, long k) {
   bytes_ += bytes;
 }
 
+void PackedWeights::add_bytes(const float* data, long rows, long k) {
+  constexpr long most_k = 65536;  // 255 x 127 x 65536 is the largest sum that 32 bits hold
+  if (k > most_k || find_bytes(data)) return;
+  const long quads = kernel::PackedBytes::quads_of(k), padded = kernel::PackedBytes::padded(rows);
+  const auto cleared = [this](std::size_t bytes) {
+    auto memory = Storage<HostMemory>::persistent(bytes);
+    std::memset(memory.data(), 0, bytes);
+    bytes_ += bytes;
+    return memory;
+  };
+  const auto places = static_cast<std::size_t>(padded);
+  ByteMatrix m{rows, k, cleared(places * static_cast<std::size_t>(quads * kernel::quad)),
+               cleared(places * sizeof(float)), cleared(places * sizeof(std::int32_t))};
+  auto* const bytes = static_cast<std::int8_t*>(m.quads.data());
+  for (long i = 0; i < rows; ++i) {
+    const float* row = data + i * k;
+    float largest = 0, none = 0;
+    for (long p = 0; p < k; ++p) {
+      largest = std::max(largest, std::fabs(row[p]));
+      none += 0 * row[p];  // NaN if one of them is not finite
+    }
+    static_cast<float*>(m.scale.data())[i] = largest / 127 + none;
+    if (largest == 0 || none != 0) continue;
+    std::int32_t sum = 0;
+    auto* const to =
+        bytes + (i / kernel::byte_columns * quads * kernel::byte_columns + i % kernel::byte_columns) * kernel::quad;
+    for (long p = 0; p < k; ++p) {
+      const auto q =
+          static_cast<std::int8_t>(std::lrint(127 / static_cast<double>(largest) * static_cast<double>(row[p])));
+      to[p / kernel::quad * kernel::byte_columns * kernel::quad + p % kernel::quad] = q;
+      sum += q;
+    }
+    static_cast<std::int32_t*>(m.shift.data())[i] = -128 * sum;
+  }
+  bytes_of_.emplace(data, std::move(m));
+}
+
 const PackedWeights::Matrix* PackedWeights::find(const float* data) const noexcept {
   const auto found = matrices_.find(data);
   return found == matrices_.end() ? nullptr : &found->second;
+}
+
+const PackedWeights::ByteMatrix* PackedWeights::find_bytes(const float* data) const noexcept {
+  const auto found = bytes_of_.find(data);
+  return found == bytes_of_.end() ? nullptr : &found->second;
 }
 
 namespace kernel {
@@ -42,6 +98,13 @@ PackedMatrix find_packed(const PackedWeights* weights, const float* data, long r
   const PackedWeights::Matrix* m = weights ? weights->find(data) : nullptr;
   if (!m || m->rows != rows || m->k != k) return {};
   return {static_cast<const float*>(m->words.data()), m->row};
+}
+
+PackedBytes find_bytes(const PackedWeights* weights, const float* data, long rows, long k) noexcept {
+  const PackedWeights::ByteMatrix* m = weights ? weights->find_bytes(data) : nullptr;
+  if (!m || m->rows != rows || m->k != k) return {};
+  return {static_cast<const std::int8_t*>(m->quads.data()), static_cast<const float*>(m->scale.data()),
+          static_cast<const std::int32_t*>(m->shift.data())};
 }
 
 }  // namespace kernel

@@ -37,15 +37,15 @@ Isa best_isa();
 /// What matrix products, and convolutions that are products, compute with. Tensors are floats either way.
 enum class Precision {
   fp32,  ///< single precision throughout
-  /// On Cuda, factors are rounded to TensorFloat-32 (10 binary digits behind the first, exponents of a float); sums stay
-  /// in single precision. Elsewhere the same as fp32.
+  /// On Cuda, factors are rounded to TensorFloat-32 (10 binary digits behind the first, exponents of a float); sums
+  /// stay in single precision. Elsewhere the same as fp32.
   tf32,
   /// Both factors are rounded to bfloat16 (to nearest, ties to even; a NaN stays one, subnormal numbers count as zero),
   /// the products of these are exact and added up in single precision. docs/precision.md has errors and speed.
   bf16,
-  /// Weights that the context knows as bytes (PackedWeights with Precision::int8) are multiplied as such, with the other
-  /// side scaled to bytes row by row; sums are exact integers. All other products are those of fp32. For inference on
-  /// Cpu; elsewhere the same as fp32.
+  /// Weights that the context knows as bytes (PackedWeights with Precision::int8) are multiplied as such, with the
+  /// other side scaled to bytes row by row; sums are exact integers. All other products are those of fp32. For
+  /// inference on Cpu; elsewhere the same as fp32.
   int8
 };
 
@@ -66,6 +66,9 @@ bool can_run(Bf16Unit unit) noexcept;
 /// The fastest unit that can run.
 Bf16Unit best_bf16_unit() noexcept;
 
+/// Whether this processor multiplies bytes by AVX512-VNNI and this build has kernels for it.
+bool has_vnni() noexcept;
+
 /// OMP_NUM_THREADS where set, else the number of processors this process may use.
 int default_threads() noexcept;
 
@@ -80,7 +83,9 @@ struct Cpu : Reference {
   Precision precision = Precision::fp32;
   /// What multiplies in bf16, with `isa` avx512; weaker sets have none.
   Bf16Unit bf16_unit = best_bf16_unit();
-  /// Weights that products in bf16 find rounded already; none if null.
+  /// Whether products of bytes (Precision::int8) use VNNI, with `isa` avx512. The sums are the same without.
+  bool vnni = has_vnni();
+  /// Weights that products in bf16 or int8 find rounded already; none if null.
   const PackedWeights* packed = nullptr;
 };
 
@@ -92,10 +97,11 @@ struct CudaMemory {
 /// GPUs that can be used; needs phonaut::cuda.
 int cuda_devices() noexcept;
 inline bool cuda_available() noexcept { return cuda_devices() > 0; }
-/// From now on, the calling thread's contexts and parameters are made on that GPU. Throws ConfigError if there is none of
-/// that number.
+/// From now on, the calling thread's contexts and parameters are made on that GPU. Throws ConfigError if there is none
+/// of that number.
 void select_cuda_device(int index);
-/// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream; core/cuda_stream.hpp makes others).
+/// NVIDIA GPUs. Kernels run on `stream` (a cudaStream_t; null is the default stream; core/cuda_stream.hpp makes
+/// others).
 struct Cuda {
   using Scalar = float;
   using Memory = CudaMemory;

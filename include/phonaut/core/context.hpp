@@ -77,7 +77,7 @@ class Context {
   /// What matrix products compute with, from now on; the way back of an op computes as its forward did.
   void precision(Precision p) requires requires(B b) { b.precision; }
   { backend_.precision = p; }
-  /// Products in bf16 take weights from `p` where it has them (core/packed_weights.hpp); from nobody if null.
+  /// Products in bf16 or int8 take weights from `p` where it has them (core/packed_weights.hpp); from nobody if null.
   void packed(const PackedWeights* p) requires requires(B b) { b.packed; }
   { backend_.packed = p; }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The weights of a model as bfloat16, for inference.
+// The weights of a model as bfloat16 or as bytes, for inference.
 #include <cstdint>
 #include <type_traits>
 #include <unordered_map>
@@ -10,21 +10,35 @@
 
 namespace phonaut {
 
-/// The matrices of a model, rounded to bfloat16 once. Products in bf16 round both of their sides; for a few frames,
-/// those of a stream, the weights' side takes most of the time. A context that knows this object finds that side done:
+/// The matrices of a model, rounded once. Products in bf16 round both of their sides; for a few frames, those of a
+/// stream, the weights' side takes most of the time. A context that knows this object finds that side done:
 ///
 ///     const PackedWeights packed(model);
 ///     ctx.precision(Precision::bf16);
 ///     ctx.packed(&packed);
 ///
-/// The numbers are the same, bit for bit. It takes half of the weights' memory beside them. Weights must neither change
-/// nor go while a context uses it; many contexts, on many threads, may share one. Filters count where a convolution is
-/// a product with all of them; weights that a layer makes of others (weight normalisation) do not. On processors
-/// without instructions for bf16, and in fp32, it holds nothing and changes nothing.
+/// The numbers are the same, bit for bit. It takes half of the weights' memory beside them. On processors without
+/// instructions for bf16 it holds nothing and changes nothing.
+///
+/// As bytes, weights are a quarter as large, and products a good deal faster and less exact (docs/precision.md):
+///
+///     const PackedWeights packed(model, Precision::int8);
+///     ctx.precision(Precision::int8);
+///     ctx.packed(&packed);
+///
+/// w[i, p] ≈ scale[i] q[i, p], with q in [-127, 127] and scale[i] = max_p |w[i, p]| / 127: symmetric, one scale for
+/// each output. A product scales each row of its other side the same way while it runs ("dynamic quantization"). A row
+/// with a number that is not finite makes products with it NaN. Rows of more than 65536 numbers stay floats.
+///
+/// Weights must neither change nor go while a context uses it; many contexts, on many threads, may share one. Filters
+/// count where a convolution is a product with all of them; weights that a layer makes of others (weight normalisation)
+/// do not. In other precisions it changes nothing.
 class PackedWeights {
  public:
+  /// Throws ConfigError if `precision` is neither bf16 nor int8.
   template <class Model>
-  explicit PackedWeights(const Model& model) {
+  explicit PackedWeights(const Model& model, Precision precision = Precision::bf16) : precision_(precision) {
+    check();
     for_each_weight(model, [this](const std::string&, const auto& w) {
       using Data = std::remove_cvref_t<decltype(*w.tensor().data())>;
       if constexpr (std::is_same_v<Data, float> && std::remove_cvref_t<decltype(w)>::rank >= 2)
@@ -34,20 +48,34 @@ class PackedWeights {
   PackedWeights(const PackedWeights&) = delete;
   PackedWeights& operator=(const PackedWeights&) = delete;
 
+  Precision precision() const noexcept { return precision_; }
+  std::size_t count() const noexcept { return precision_ == Precision::int8 ? bytes_of_.size() : matrices_.size(); }
+  std::size_t bytes() const noexcept { return bytes_; }
+
+  /// Rows of bfloat16.
   struct Matrix {
     long rows, k;
     long row;  ///< from one row to the next, in floats
     Storage<HostMemory> words;
   };
+  /// Bytes in the order in which products read them (kernels/cpu/packed_matrix.hpp).
+  struct ByteMatrix {
+    long rows, k;
+    Storage<HostMemory> quads, scale, shift;
+  };
   /// The packed form of the numbers at `data`, or null.
   const Matrix* find(const float* data) const noexcept;
-  std::size_t count() const noexcept { return matrices_.size(); }
-  std::size_t bytes() const noexcept { return bytes_; }
+  const ByteMatrix* find_bytes(const float* data) const noexcept;
 
  private:
+  void check() const;
   void add(const float* data, long rows, long k);
+  void add_bf16(const float* data, long rows, long k);
+  void add_bytes(const float* data, long rows, long k);
 
+  Precision precision_;
   std::unordered_map<const float*, Matrix> matrices_;
+  std::unordered_map<const float*, ByteMatrix> bytes_of_;
   std::size_t bytes_ = 0;
 };
 

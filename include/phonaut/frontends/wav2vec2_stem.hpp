@@ -105,6 +105,10 @@ struct Wav2vec2Stem {
     const bool exact = config.padding == Padding::masked;
     Sequence<B> y{reshape(x.samples, Shape<3>{x.batch(), x.time(), 1}), exact ? x.lengths : Lengths{}, x.rate};
     for (const Block& block : conv_layers) {
+      if (!block.group_norm && !block.layer_norm) {
+        y = block.conv.template activated<formula::Gelu>(y);
+        continue;
+      }
       y = block.conv(y);
       if (block.group_norm) y = (*block.group_norm)(y);
       if (block.layer_norm) y = (*block.layer_norm)(y);

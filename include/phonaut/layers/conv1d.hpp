@@ -73,6 +73,12 @@ struct Conv1d {
     if (!gain) return conv1d(x, weight, bias, grid, groups);
     return conv1d(x, normed_weight(x.context(), weight, gain), bias, grid, groups);
   }
+  /// f of its output; f is a formula of ops/formula.
+  template <class F>
+  Sequence<B> activated(const Sequence<B>& x, F f = {}) const {
+    if (!gain) return conv1d_activation(x, weight, bias, grid, groups, f);
+    return conv1d_activation(x, normed_weight(x.context(), weight, gain), bias, grid, groups, f);
+  }
   /// Frames that come out of `time` frames.
   long frames(long time) const { return grid.frames_out(time); }
 

@@ -3,6 +3,7 @@
 #include "phonaut/core/sequence.hpp"
 #include "phonaut/ops/column_sum.hpp"
 #include "phonaut/ops/conv1d_products.hpp"
+#include "phonaut/ops/map.hpp"
 #include "phonaut/ops/shape.hpp"
 
 namespace phonaut {
@@ -43,18 +44,13 @@ void conv_weight_gradient(Context<B>& ctx, const ConvGrid& grid, const Tensor<B,
                                View<const typename B::Scalar, 3>(wide.data(), {1, together, shape[2]}), dw);
 }
 
-}  // namespace detail
-
-/// y[n, j] = bias + Σ_k w[:, k] x[n, j·stride + k·dilation - before], with zeros outside of an utterance.
-/// x (N, T, in), weight (out, taps, in / groups) and bias (out) or absent -> (N, grid.frames_out(T), out). Published
-/// weights (out, in / groups, taps) are transposed on loading. Each utterance gives what it gives alone. Throws
-/// ShapeError or ConfigError for parts that do not fit.
+/// conv1d, then f; with another f than none, of what is not recorded.
 template <class B>
-Sequence<B> conv1d(const Sequence<B>& in, Weight<B, 3> weight, Weight<B, 1> bias, const ConvGrid& grid,
-                   long groups = 1) {
+Sequence<B> convolve(const Sequence<B>& in, const Weight<B, 3>& weight, const Weight<B, 1>& bias, const ConvGrid& grid,
+                     long groups, kernel::Activation f) {
   using S = typename B::Scalar;
   const Shape<3>&shape = in.frames.shape(), &filter = weight.shape();
-  detail::check_grid("conv1d", grid, groups);
+  check_grid("conv1d", grid, groups);
   if (filter[1] != grid.taps || filter[2] * groups != shape[2] || filter[0] % groups != 0)
     throw ShapeError(concat("conv1d: input ", text(shape), " and ", groups, " groups of ", grid.taps,
                             " taps do not fit the weight ", text(filter)));
@@ -74,23 +70,23 @@ Sequence<B> conv1d(const Sequence<B>& in, Weight<B, 3> weight, Weight<B, 1> bias
   Tensor<B, 4> rows;
   const long frames = grid.frames_out(shape[1]);
   if (in_place) {
-    rows = Tensor<B, 4>(x.tensor().storage(), detail::as_one_group(x.tensor().out()));
+    rows = Tensor<B, 4>(x.tensor().storage(), as_one_group(x.tensor().out()));
   } else {
     const long needed = std::max(grid.before + shape[1] + grid.after, 1L);
     rows = ctx.empty(Shape<4>{groups, shape[0], (needed + grid.stride - 1) / grid.stride * grid.stride, filter[2]});
     kernel::conv_gather(ctx.backend(), x.in(), lengths ? lengths.data() : nullptr, grid.before, rows.out());
   }
   auto y = ctx.empty(Shape<3>{shape[0], frames, filter[0]});
-  kernel::conv_products(ctx.backend(), grid, rows.in(), w.in(), detail::data_of(b), y.out(), false);
+  kernel::conv_products(ctx.backend(), grid, rows.in(), w.in(), data_of(b), y.out(), false, f);
   auto out = record(
       std::move(y),
       [x = target(x), rows, w, b, grid, lengths, in_place](Context<B>& c, const Tensor<B, 3>& dy) {
         if (auto db = c.sink(b)) kernel::column_sum(c.backend(), as_rows(dy.in()), db);
-        if (auto dw = c.sink(w)) detail::conv_weight_gradient(c, grid, rows, dy, dw);
+        if (auto dw = c.sink(w)) conv_weight_gradient(c, grid, rows, dy, dw);
         if (auto dx = c.sink(x)) {
           if (in_place) {
             if (!dx.add) kernel::fill(c.backend(), dx.data, dx.size(), S(0));
-            kernel::conv_transposed_products(c.backend(), grid, dy.in(), w.in(), detail::as_one_group(View<S, 3>(dx)));
+            kernel::conv_transposed_products(c.backend(), grid, dy.in(), w.in(), as_one_group(View<S, 3>(dx)));
           } else {
             const Tensor<B, 4> drows = c.zeros(rows.shape());
             kernel::conv_transposed_products(c.backend(), grid, dy.in(), w.in(), drows.out());
@@ -102,6 +98,30 @@ Sequence<B> conv1d(const Sequence<B>& in, Weight<B, 3> weight, Weight<B, 1> bias
       x, w, b);
   return {std::move(out), map_lengths(in, [&](long n) { return grid.frames_out(n); }),
           in.rate / static_cast<double>(grid.stride)};
+}
+
+}  // namespace detail
+
+/// y[n, j] = bias + Σ_k w[:, k] x[n, j·stride + k·dilation - before], with zeros outside of an utterance.
+/// x (N, T, in), weight (out, taps, in / groups) and bias (out) or absent -> (N, grid.frames_out(T), out). Published
+/// weights (out, in / groups, taps) are transposed on loading. Each utterance gives what it gives alone. Throws
+/// ShapeError or ConfigError for parts that do not fit.
+template <class B>
+Sequence<B> conv1d(const Sequence<B>& in, Weight<B, 3> weight, Weight<B, 1> bias, const ConvGrid& grid,
+                   long groups = 1) {
+  return detail::convolve<B>(in, weight, bias, grid, groups, kernel::Activation::none);
+}
+
+/// f(conv1d(…)); f is a formula of ops/formula. Where nothing is recorded the product computes f too, if it knows it
+/// (ops/product_activation.hpp). Throws as conv1d does.
+template <class F, class B>
+Sequence<B> conv1d_activation(const Sequence<B>& in, Weight<B, 3> weight, Weight<B, 1> bias, const ConvGrid& grid,
+                              long groups = 1, F f = {}) {
+  if (kernel::activation_of<F> != kernel::Activation::none && !in.context().recording())
+    return detail::convolve<B>(in, weight, bias, grid, groups, kernel::activation_of<F>);
+  Sequence<B> y = conv1d<B>(in, weight, bias, grid, groups);
+  y.frames = map(y.frames, f);
+  return y;
 }
 
 }  // namespace phonaut

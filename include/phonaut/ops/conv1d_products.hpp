@@ -71,10 +71,10 @@ void conv_scatter(const Reference&, View<const S, 4> x, const S* bias, const lon
 /// Taps that one product covers: they must lie together in memory.
 PHONAUT_INLINE long taps_at_once(const ConvGrid& grid, long most) { return grid.dilation == 1 ? most : 1; }
 
-/// y (N, frames out, out) (= or +=) x (G, N, frames, in / G) * w (out, taps, in / G) + bias.
+/// y (N, frames out, out) (= or +=) x (G, N, frames, in / G) * w (out, taps, in / G) + bias, then f of that.
 template <class B, class S>
 void conv_products(const B& backend, const ConvGrid& grid, View<const S, 4> x, View<const S, 3> w, const S* bias,
-                   View<S, 3> y, bool add) {
+                   View<S, 3> y, bool add, Activation f = Activation::none) {
   if (y.size() == 0) return;
   const long groups = x.shape[0], width = x.shape[3], out = w.shape[0] / groups, row = grid.taps * width;
   const long at_once = taps_at_once(grid, grid.taps);
@@ -96,7 +96,8 @@ void conv_products(const B& backend, const ConvGrid& grid, View<const S, 4> x, V
                             .batch = y.shape[0],
                             .a_batch = x.stride[1],
                             .b_batch = 0,
-                            .c_batch = y.stride[0]});
+                            .c_batch = y.stride[0],
+                            .activation = tap + at_once < grid.taps ? Activation::none : f});
 }
 /// x (G, N, frames, in / G) += what y (N, frames out, out) had seen of it: the transposed products, with neighbouring
 /// taps together as far as their frames do not overlap.

@@ -60,9 +60,13 @@ Var<B, R> feed_forward(const Var<B, R>& any, Weight<B, 2> w1, Weight<B, 1> b1, W
       const long count = std::min(block, from.shape[0] - first);
       const View<S, 2> middle = detail::block_of(wide.out(), 0, count);
       const View<const S, 2> seen(middle.data, middle.shape, middle.stride);
-      kernel::linear_forward(ctx.backend(), detail::block_of(from, first, count), up.in(), data_of(up_bias), middle);
-      using kernel::map_forward;
-      map_forward(ctx.backend(), f, seen, middle);
+      constexpr auto at_once = kernel::activation_of<F>;
+      kernel::linear_forward(ctx.backend(), detail::block_of(from, first, count), up.in(), data_of(up_bias), middle,
+                             at_once);
+      if constexpr (at_once == kernel::Activation::none) {
+        using kernel::map_forward;
+        map_forward(ctx.backend(), f, seen, middle);
+      }
       kernel::linear_forward(ctx.backend(), seen, down.in(), data_of(down_bias), detail::block_of(to, first, count));
     }
   }

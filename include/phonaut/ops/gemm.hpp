@@ -2,11 +2,13 @@
 // Matrix product, the one kernel under linear maps, convolutions and attention. Light: per-ISA kernel files include it.
 #include "phonaut/core/backend.hpp"
 #include "phonaut/core/view.hpp"
+#include "phonaut/ops/product_activation.hpp"
 
 namespace phonaut::kernel {
 
-/// c[i, j] (= or +=) Σ_p a[i, p] b[p, j] + bias[j], for each matrix of a batch. Strides in elements; of each pair of
-/// strides one is 1. Rows of `a` may overlap, which makes a strided convolution over channels-last frames a product.
+/// c[i, j] (= or +=) Σ_p a[i, p] b[p, j] + bias[j], then f of that, for each matrix of a batch. Strides in elements; of
+/// each pair of strides one is 1. Rows of `a` may overlap, which makes a strided convolution over channels-last frames
+/// a product.
 template <class S>
 struct Gemm {
   long m = 0, n = 0, k = 0;
@@ -20,6 +22,7 @@ struct Gemm {
   const S* bias = nullptr;  ///< (n), or null
   long batch = 1;
   long a_batch = 0, b_batch = 0, c_batch = 0;
+  Activation activation = Activation::none;  ///< f
 };
 
 template <class S>
@@ -33,6 +36,7 @@ void gemm(const Reference&, const Gemm<S>& g) {
         for (long p = 0; p < g.k; ++p) total += a[p * g.a_col] * b[p * g.b_row];
         S& c = g.c[q * g.c_batch + i * g.c_row + j];
         c = g.add ? c + total : total;
+        with_formula(g.activation, [&c](auto f) { c = f.value(c); });
       }
 }
 void gemm(const Cpu& cpu, const Gemm<float>& g);

@@ -8,9 +8,10 @@ namespace phonaut {
 
 namespace kernel {
 
-/// y (rows, out) = x (rows, in) · wᵀ (in, out) + b.
+/// y (rows, out) = f(x (rows, in) · wᵀ (in, out) + b).
 template <class B, class S>
-void linear_forward(const B& backend, View<const S, 2> x, View<const S, 2> w, const S* bias, View<S, 2> y) {
+void linear_forward(const B& backend, View<const S, 2> x, View<const S, 2> w, const S* bias, View<S, 2> y,
+                    Activation f = Activation::none) {
   gemm(backend, Gemm<S>{.m = x.shape[0],
                         .n = w.shape[0],
                         .k = x.shape[1],
@@ -22,7 +23,8 @@ void linear_forward(const B& backend, View<const S, 2> x, View<const S, 2> w, co
                         .b_col = w.stride[0],
                         .c = y.data,
                         .c_row = y.stride[0],
-                        .bias = bias});
+                        .bias = bias,
+                        .activation = f});
 }
 /// dx = dy W, dW = dyᵀ x, db = Σ_rows dy.
 template <class B, class S>

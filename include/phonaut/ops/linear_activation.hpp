@@ -6,11 +6,11 @@
 namespace phonaut {
 
 /// y = f(x Wᵀ + b): x (…, in), weight (out, in), bias (out) or absent -> (…, out); f is a formula of ops/formula. Where
-/// gradients are wanted x Wᵀ + b is kept, otherwise f is computed in place. Throws ShapeError if they do not fit.
+/// gradients are wanted x Wᵀ + b is kept, otherwise f is computed in place, by the product itself if it knows f
+/// (ops/product_activation.hpp). Throws ShapeError if they do not fit.
 template <class F, class B, size_t R>
 Var<B, R> linear_activation(const Var<B, R>& any, Weight<B, 2> weight, Weight<B, 1> bias = {}, F f = {}) {
   using S = typename B::Scalar;
-  using kernel::map_forward;
   check_channels("linear_activation", any.shape(), weight.extent(1), "weight ", weight.shape());
   if (bias && bias.extent(0) != weight.extent(0))
     throw ShapeError(
@@ -22,9 +22,14 @@ Var<B, R> linear_activation(const Var<B, R>& any, Weight<B, 2> weight, Weight<B,
   Shape<R> shape = x.shape();
   shape[R - 1] = weight.extent(0);
   auto before = ctx.empty(shape);
-  kernel::linear_forward(ctx.backend(), as_rows(x.in()), w.in(), detail::data_of(b), as_rows(before.out()));
-  const Tensor<B, R> y = ctx.wants_gradient(x, w, b) ? ctx.empty(shape) : before;
-  map_forward(ctx.backend(), f, as_rows(before.in()), as_rows(y.out()));
+  const bool keep = ctx.wants_gradient(x, w, b);
+  const auto at_once = keep ? kernel::Activation::none : kernel::activation_of<F>;
+  kernel::linear_forward(ctx.backend(), as_rows(x.in()), w.in(), detail::data_of(b), as_rows(before.out()), at_once);
+  const Tensor<B, R> y = keep ? ctx.empty(shape) : before;
+  if (at_once == kernel::Activation::none) {
+    using kernel::map_forward;
+    map_forward(ctx.backend(), f, as_rows(before.in()), as_rows(y.out()));
+  }
   return record(
       y,
       [x, w, b, f, before](Context<B>& c, const Tensor<B, R>& dy) {

@@ -2,6 +2,7 @@
 #include "phonaut/encoders/zipformer/scaled_linear.hpp"
 #include "phonaut/encoders/zipformer/training.hpp"
 #include "phonaut/ops/formula/swoosh.hpp"
+#include "phonaut/ops/linear_activation.hpp"
 
 namespace phonaut::zipformer {
 
@@ -23,6 +24,9 @@ struct FeedForward {
 
   Sequence<B> operator()(const Sequence<B>& x) const {
     const Training<B> training(config.recipe, x.context());
+    // Nobody asks for the middle again: the product activates it.
+    if (!training && !x.context().recording())
+      return x.with(out_proj(linear_activation<formula::SwooshL>(x.frames, in_proj.weight, in_proj.bias)));
     const Var<B, 3> h = training.balanced(in_proj(x.frames), sites::balance_hidden, x.lengths);
     const Var<B, 3> y = out_proj.of_activation(formula::SwooshL{}, h, training.dropout_mask(x.batch(), config.hidden));
     return x.with(training.whitened(y, sites::whiten_feed_forward, x.lengths));
