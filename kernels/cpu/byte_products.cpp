@@ -195,7 +195,7 @@ struct Output {
 };
 
 template <int rows>
-PHONAUT_INLINE void write(const std::int32_t (*sums)[tile_columns], const Output& out) {
+PHONAUT_INLINE void write(const std::int32_t (*sums)[tile_sums * Sum::ints], const Output& out) {
   for (long j = 0; j < tile_columns && j < out.width; j += Vec::lanes) {
     const long n = out.width - j;
     const bool whole = n >= Vec::lanes;
@@ -240,16 +240,16 @@ void tile(long quads, const Number* a, long a_row, const std::int8_t* b, const O
     for (int i = 0; i < pointers; ++i) row[i] += quad;
     b += byte_columns * quad;
   }
-  alignas(64) std::int32_t sums[rows][tile_columns];
-  for (int i = 0; i < rows; ++i) {
-    alignas(64) std::int32_t parts[tile_sums * Sum::ints];
-    for (int s = 0; s < tile_sums; ++s) store(acc[i][s], parts + s * Sum::ints);
-    for (long j = 0; j < tile_columns; ++j) {
-      sums[i][j] = parts[j * sums_per_column];
-      if constexpr (sums_per_column == 2) sums[i][j] += parts[j * sums_per_column + 1];
-    }
-  }
-  write<rows>(sums, out);
+  // Unrolled like the loops above: a sum whose place is not known to the compiler would not stay in a register.
+  alignas(64) std::int32_t parts[rows][tile_sums * Sum::ints];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 4
+    for (int s = 0; s < tile_sums; ++s) store(acc[i][s], parts[i] + s * Sum::ints);
+  if constexpr (sums_per_column == 2)
+    for (int i = 0; i < rows; ++i)
+      for (long j = 0; j < tile_columns; ++j) parts[i][j] = parts[i][2 * j] + parts[i][2 * j + 1];
+  write<rows>(parts, out);
 }
 
 using Tile = void (*)(long, const Number*, long, const std::int8_t*, const Output&);

@@ -65,6 +65,15 @@ PHONAUT_INLINE long min(long a, long b) { return a < b ? a : b; }
 /// Whether rows that far apart fall into so few sets of the cache that a panel of them evicts itself.
 [[maybe_unused]] PHONAUT_INLINE bool crowds_cache(long row) { return row % 1024 == 0; }
 
+/// Asks for a part of `rows` rows of k numbers: what the next panel reads comes while tiles of this one are computed,
+/// from memory or an outer cache into the second one.
+PHONAUT_INLINE void fetch_rows(const float* a, long a_row, long rows, long k, long part, long parts) {
+  constexpr long line = 16;  // floats
+  const long lines = blocks_of(k, line), first = lines * part / parts, last = lines * (part + 1) / parts;
+  for (long i = 0; i < rows; ++i)
+    for (long l = first; l < last; ++l) __builtin_prefetch(a + i * a_row + l * line, 0, 2);
+}
+
 struct Rectangle {
   long q, m0, m1, n0, n1;
 };
@@ -106,7 +115,12 @@ void multiply_tiles(const Gemm<float>& g, const PackedMatrix& packed, const Rect
           of_a = {panel, panel_row, 1};
         }
         const Tile* run = (transposed ? transposed_tiles : tiles).entry[rows - 1];
+        // Tiles of the transposed way ask for rows themselves.
+        const bool fetch = !transposed && g.a_col == 1 && i + 1 < panels.count;
         for (long j = 0; j < columns; j += tile_columns) {
+          if (fetch)
+            fetch_rows(k_a + panels.begin(i + 1) * g.a_row, g.a_row, panels.begin(i + 2) - panels.begin(i + 1), k,
+                       j / tile_columns, blocks_of(columns, tile_columns));
           const long width = min(tile_columns, columns - j), at = j0 + j, stride = sliver_width(width);
           const TileOutput out =
               transposed ? TileOutput{c + at * g.c_row + row, g.c_row, bias ? bias + row : nullptr, add, width}

@@ -4,10 +4,10 @@
 #include <math.h>
 namespace phonaut::kernel::PHONAUT_ISA {
 
-// An utterance is worked on in strips of 16 channels: down the frames of a strip, everything stays in registers.
-// Strips are spread over threads where that is possible (each group inside one strip, as in instance normalisation);
-// otherwise a thread takes a whole utterance, strip by strip.
-constexpr long strip_width = 16;
+// An utterance is worked on in strips of 64 channels, so that a frame's part of a strip is whole lines of the cache:
+// down the frames of a strip, sums stay in registers. Strips are spread over threads where that is possible (each group
+// inside one strip, as in instance normalisation); otherwise a thread takes a whole utterance, strip by strip.
+constexpr long strip_width = 64;
 
 // Frames whose sums are kept in float before they go to the total in double.
 constexpr long frames_per_run = 256;
@@ -31,6 +31,45 @@ PHONAUT_INLINE Strip sum_down(long time, long first, long width, const Term& ter
     });
   }
   return total;
+}
+
+/// Count, mean and squared distances from the mean of what was added (T. Chan et al., "Updating formulae and a pairwise
+/// algorithm for computing sample variances", 1979).
+struct Moments {
+  double count = 0, mean = 0, squares = 0;
+  PHONAUT_INLINE void add(const Moments& more) {
+    const double together = count + more.count, apart = more.mean - mean;
+    if (together == 0) return;
+    mean += apart * more.count / together;
+    squares += more.squares + apart * apart * count * more.count / together;
+    count = together;
+  }
+};
+
+/// Adds the moments of frames [0, time) of the channels first … first + width - 1 of a strip. Frames are read once: a
+/// run of them stays in the cache for its second look.
+PHONAUT_INLINE void add_moments(const float* x, long row, long time, long first, long width, Moments* of_channel) {
+  for (long begin = 0; begin < time; begin += frames_per_run) {
+    const long end = begin + frames_per_run < time ? begin + frames_per_run : time;
+    const double frames = static_cast<double>(end - begin);
+    along(width, [&](long i, auto n) PHONAUT_FORCE_INLINE {
+      Vec total(0.0f), drift(0.0f), squares(0.0f);
+      for (long t = begin; t < end; ++t) total += load(x + t * row + first + i, n);
+      const Vec mean = total * Vec(static_cast<float>(1 / frames));
+      for (long t = begin; t < end; ++t) {
+        const Vec d = load(x + t * row + first + i, n) - mean;
+        drift += d;  // what rounding left of the mean
+        squares = fma(d, d, squares);
+      }
+      alignas(64) float of_mean[Vec::lanes], of_drift[Vec::lanes], of_squares[Vec::lanes];
+      mean.store(of_mean), drift.store(of_drift), squares.store(of_squares);
+      for (long j = 0; j < Vec::lanes && i + j < width; ++j) {
+        const double off = static_cast<double>(of_drift[j]) / frames;
+        of_channel[i + j].add(
+            {frames, static_cast<double>(of_mean[j]) + off, static_cast<double>(of_squares[j]) - off * off * frames});
+      }
+    });
+  }
 }
 
 /// Calls run(n, first group, last group) so that no group is in two calls.
@@ -58,38 +97,23 @@ void group_norm_forward(const Cpu& cpu, View<const float, 3> x, const long* leng
         const float* from = x.data + n * x.stride[0];
         float* to = y.data + n * y.stride[0];
         const long begin = first_group * group_width, end = last_group * group_width;
-        const double count = static_cast<double>(time > 0 ? time * group_width : 1);
-        // Sums of a group collect in `of_group`: at most strip_width groups per bundle.
-        const auto by_group = [&](const auto& term, double* of_group) {
-          for (long g = 0; g < last_group - first_group; ++g) of_group[g] = 0;
-          for_each_strip(begin, end, [&](long first, long width) {
-            const Strip sums = sum_down(time, first, width, term);
-            for (long i = 0; i < width; ++i) of_group[(first + i) / group_width - first_group] += sums.value[i];
-          });
-        };
-        double mean[strip_width], variance[strip_width];
-        by_group([&](long t, long c, auto k) PHONAUT_FORCE_INLINE { return load(from + t * x.stride[1] + c, k); },
-                 mean);
+        // Of a group, or of up to strip_width groups of a bundle.
+        Moments of_group[strip_width];
+        for_each_strip(begin, end, [&](long first, long width) {
+          Moments of_channel[strip_width];
+          add_moments(from, x.stride[1], time, first, width, of_channel);
+          for (long i = 0; i < width; ++i) of_group[(first + i) / group_width - first_group].add(of_channel[i]);
+        });
         for (long g = 0; g < last_group - first_group; ++g) {
-          mean[g] /= count;
-          stats(n, first_group + g, 0) = static_cast<float>(mean[g]);
+          const double count = of_group[g].count > 0 ? of_group[g].count : 1;
+          stats(n, first_group + g, 0) = static_cast<float>(of_group[g].mean);
+          stats(n, first_group + g, 1) = static_cast<float>(1.0 / ::sqrt(of_group[g].squares / count + epsilon));
         }
         // The mean of every channel of a strip, in lanes.
         float centre[strip_width + 16], scale[strip_width + 16];
         const auto spread = [&](long first, long width, long which, float* out) {
           for (long i = 0; i < width; ++i) out[i] = stats(n, (first + i) / group_width, which);
         };
-        for (long g = 0; g < last_group - first_group; ++g) variance[g] = 0;
-        for_each_strip(begin, end, [&](long first, long width) {
-          spread(first, width, 0, centre);
-          const Strip sums = sum_down(time, first, width, [&](long t, long c, auto k) PHONAUT_FORCE_INLINE {
-            const Vec d = load(from + t * x.stride[1] + c, k) - load(centre + (c - first), k);
-            return d * d;
-          });
-          for (long i = 0; i < width; ++i) variance[(first + i) / group_width - first_group] += sums.value[i];
-        });
-        for (long g = 0; g < last_group - first_group; ++g)
-          stats(n, first_group + g, 1) = static_cast<float>(1.0 / ::sqrt(variance[g] / count + epsilon));
         for_each_strip(begin, end, [&](long first, long width) {
           spread(first, width, 0, centre);
           spread(first, width, 1, scale);
