@@ -6,7 +6,8 @@
 //   phonaut-bench-zipformer smoke                     everything once, on a small model with weights of its own
 //
 // MODEL and PROOF are written by peers/zipformer_peers.py. Options: --size S|M|L, --causal, --threads N,
-// --precision fp32|bf16, --cases 1000x1,1000x8 (features by utterances).
+// --precision fp32|bf16|int8, --cases 1000x1,1000x8 (features by utterances).
+#include <phonaut/core/packed_weights.hpp>
 #include <phonaut/io/safetensors.hpp>
 #include <phonaut/phonaut.hpp>
 #include <phonaut/training/checkpoint.hpp>
@@ -59,6 +60,7 @@ struct Bench {
   Gradients<B> gradients;
   Tensor<B, 3> piece;  ///< as many features as a chunk of a stream takes
   std::optional<ZipformerEncoderState<B>> state;
+  std::optional<PackedWeights> packed;
 
   explicit Bench(const Options& o) : causal(o.causal), model(ctx, {.encoder = config_of(o)}) {
     ctx.threads(o.threads);
@@ -73,12 +75,19 @@ struct Bench {
   Sequence<B> forward(const Tensor<B, 3>& features) {
     return model({ctx.constant(features), {}, 100}, causal ? kChunking : Chunking{});
   }
+  /// Puts the weights in order once, as the other libraries' sessions do; training goes on without.
+  void pack() {
+    packed.emplace(model, ctx.backend().precision);
+    ctx.packed(&*packed);
+  }
   /// Loss sum(output · weights) and its gradients.
   void train(const Tensor<B, 3>& features, const Tensor<B, 3>& weights) {
+    ctx.packed(nullptr);
     ctx.train();
     gradients.clear();
     ctx.backward(sum(forward(features).frames * ctx.constant(weights)), gradients);
     ctx.infer();
+    ctx.packed(packed ? &*packed : nullptr);
   }
   void stream() {
     if (!state) {
@@ -190,6 +199,7 @@ std::vector<Case> cases_of(const std::string& text) {
 int run(const Options& o) {
   if (o.command == "serve" && !o.model.empty()) {
     Bench bench(o);
+    bench.pack();
     served::serve(work_of(bench, o),
                   concat("\"peer\": \"phonaut\", \"isa\": \"", name_of(bench.ctx.backend().isa),
                          "\", \"parameters\": ", parameter_count(bench.model)),
@@ -203,6 +213,7 @@ int run(const Options& o) {
     small.causal = true;
     small.cases = {{100, 2}};
     Bench bench(small);
+    bench.pack();
     for (const auto& [name, calls] : work_of(bench, small))
       for (int i = 0; i < 2; ++i) calls.front()();
     std::printf("%ld parameters, %.1f MB for a training step\n", parameter_count(bench.model),
@@ -210,7 +221,7 @@ int run(const Options& o) {
   } else {
     std::fprintf(stderr,
                  "usage: phonaut-bench-zipformer serve MODEL | memory MODEL | check MODEL PROOF | smoke\n"
-                 "       [--size S|M|L] [--causal] [--threads N] [--precision fp32|bf16]\n"
+                 "       [--size S|M|L] [--causal] [--threads N] [--precision fp32|bf16|int8]\n"
                  "       [--cases FRAMESxUTTERANCES,…]\n");
     return 2;
   }

@@ -256,10 +256,9 @@ TEST_CASE("gradients in int8 are those of the floats") {
   CHECK(gradient(Precision::int8) == gradient(Precision::fp32));
 }
 
-TEST_CASE("weights are packed for bf16 or int8 alone") {
+TEST_CASE("weights are packed for fp32, bf16 or int8") {
   Context<B> ctx;
   const Linear<B> map(ctx, {.in = 64, .out = 32});
-  CHECK_THROWS_AS(PackedWeights(map, Precision::fp32), ConfigError);
   CHECK_THROWS_AS(PackedWeights(map, Precision::tf32), ConfigError);
   const PackedWeights packed(map, Precision::int8);
   CHECK(packed.precision() == Precision::int8);

@@ -74,26 +74,33 @@ PHONAUT_INLINE void fetch_rows(const float* a, long a_row, long rows, long k, lo
     for (long l = first; l < last; ++l) __builtin_prefetch(a + i * a_row + l * line, 0, 2);
 }
 
+/// The blocks of k: whole registers of words in each, but for the last one.
+struct KBlocks {
+  EvenBlocks registers;
+  long k, count;
+  PHONAUT_INLINE explicit KBlocks(long k_)
+      : registers(k_ > 0 ? blocks_of(k_, numbers_along) : 1, k_block / Vec::lanes), k(k_), count(registers.count) {}
+  PHONAUT_INLINE long begin(long i) const { return min(k, registers.begin(i) * numbers_along); }
+};
+
 struct Rectangle {
   long q, m0, m1, n0, n1;
 };
 
 /// Rows [m0, m1) and columns [n0, n1) of the product of matrix q. For the transposed way `g` has a and b exchanged (so
-/// has the rectangle), but c and bias stay as they are; its a may be `packed`.
+/// has the rectangle), but c and bias stay as they are; its a may be `packed`. For the other way b may be in `slivers`.
 template <bool rounded, bool transposed>
-void multiply_tiles(const Gemm<float>& g, const PackedMatrix& packed, const Rectangle& r, bool direct_b, float* memory,
-                    const Finish& finish) {
+void multiply_tiles(const Gemm<float>& g, const PackedMatrix& packed, const float* slivers, const Rectangle& r,
+                    bool direct_b, float* memory, const Finish& finish) {
   const float* a = g.a + r.q * g.a_batch;
   const float* b = g.b + r.q * g.b_batch;
   float* c = g.c + r.q * g.c_batch;
-  float* packed_b = memory;
+  float* own_b = memory;
   float* panel = memory + k_block * n_block;
-  // Whole registers of words in each block, but for the last one.
-  const EvenBlocks k_blocks(g.k > 0 ? blocks_of(g.k, numbers_along) : 1, k_block / Vec::lanes),
-      panels(r.m1 - r.m0, tile_rows);
+  const KBlocks k_blocks(g.k);
+  const EvenBlocks panels(r.m1 - r.m0, tile_rows);
   for (long kb = 0; kb < k_blocks.count; ++kb) {
-    const long p0 = min(g.k, k_blocks.begin(kb) * numbers_along),
-               k = min(g.k, k_blocks.begin(kb + 1) * numbers_along) - p0;
+    const long p0 = k_blocks.begin(kb), k = k_blocks.begin(kb + 1) - p0;
     const long words = words_of(k);
     const bool add = g.add || kb > 0;
     const float* bias = kb == 0 ? g.bias : nullptr;
@@ -101,8 +108,11 @@ void multiply_tiles(const Gemm<float>& g, const PackedMatrix& packed, const Rect
     for (long j0 = r.n0; j0 < r.n1; j0 += n_block) {
       const long columns = min(n_block, r.n1 - j0), in_place = direct_b ? columns / tile_columns * tile_columns : 0;
       const float* from_b = b + p0 * g.b_row + j0 * g.b_col;
-      pack_block<rounded>(k, columns - in_place, from_b + in_place * g.b_col, g.b_row, g.b_col,
-                          packed_b + in_place * words);
+      const float* packed_b = own_b;
+      if (!transposed && slivers) packed_b = slivers + p0 * sliver_width(g.n) + j0 * words;
+      else
+        pack_block<rounded>(k, columns - in_place, from_b + in_place * g.b_col, g.b_row, g.b_col,
+                            own_b + in_place * words);
       for (long i = 0; i < panels.count; ++i) {
         const long row = r.m0 + panels.begin(i), rows = r.m0 + panels.begin(i + 1) - row;
         Panel of_a{k_a + (row - r.m0) * g.a_row, g.a_row, g.a_col};
@@ -223,9 +233,13 @@ void multiply(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
   if (cpu.packed && given.batch == 1 && given.b_row == 1 && given.b_col == given.k)
     packed = find_packed(cpu.packed, given.b, given.n, given.k);
 #endif
+  [[maybe_unused]] const float* slivers = nullptr;
+  if constexpr (!rounded)
+    if (cpu.packed && given.b_row == 1 && given.b_col == given.k && (given.batch == 1 || given.b_batch == 0))
+      slivers = find_slivers(cpu.packed, given.b, given.n, given.k, cpu.isa);
   const long rows_in_place = packed.words ? rows_for_packed : rows_for_transposed;
   const bool transposed = !dots && consecutive_k && given.m <= rows_in_place && given.m < given.n;
-  const bool direct_b = !rounded && given.b_col == 1 && given.m <= rows_for_direct_b;
+  const bool direct_b = !rounded && !slivers && given.b_col == 1 && given.m <= rows_for_direct_b;
   Gemm<float> g = given;
   if (transposed) {
     g.m = given.n, g.a = given.b, g.a_row = given.b_col, g.a_col = given.b_row, g.a_batch = given.b_batch;
@@ -253,13 +267,24 @@ void multiply(const Cpu& cpu, const Gemm<float>& given, const Finish& finish) {
         multiply_dots<rounded>(g, packed, r, finish);
         continue;
       }
-      if (transposed) multiply_tiles<rounded, true>(g, packed, r, false, memory + t * floats_per_thread, finish);
-      else multiply_tiles<rounded, false>(g, {}, r, direct_b, memory + t * floats_per_thread, finish);
+      if (transposed)
+        multiply_tiles<rounded, true>(g, packed, nullptr, r, false, memory + t * floats_per_thread, finish);
+      else multiply_tiles<rounded, false>(g, {}, slivers, r, direct_b, memory + t * floats_per_thread, finish);
     }
   });
 }
 
 }  // namespace
+
+#if !defined(__AVX512BF16__)
+void pack_slivers(const Cpu&, const float* b, long rows, long k, float* to) {
+  const KBlocks k_blocks(k);
+  for (long kb = 0; kb < k_blocks.count; ++kb) {
+    const long p0 = k_blocks.begin(kb);
+    pack_block<false>(k_blocks.begin(kb + 1) - p0, rows, b + p0, 1, k, to + p0 * sliver_width(rows));
+  }
+}
+#endif
 
 Tile tile_of(long rows, long registers) { return tiles.entry[rows - 1][registers - 1]; }
 
@@ -280,4 +305,5 @@ void gemm_own(const Cpu& cpu, const Gemm<float>& g) {
 }  // namespace phonaut::kernel::PHONAUT_ISA
 #endif
 
+PHONAUT_DISPATCH(pack_slivers, (const Cpu& cpu, const float* b, long rows, long k, float* to), (cpu, b, rows, k, to))
 PHONAUT_DISPATCH_PRODUCTS(gemm_own, (const Cpu& cpu, const Gemm<float>& g), (cpu, g))

@@ -8,6 +8,10 @@ namespace phonaut::kernel {
 
 /// Our kernels (gemm.cpp), for every instruction set. What `gemm` calls unless PHONAUT_GEMM asks for another provider.
 void gemm_own(const Cpu& cpu, const Gemm<float>& g);
+/// Floats that `pack_slivers` writes for (rows, k) numbers.
+long sliver_floats(long rows, long k) noexcept;
+/// Packs the (rows, k) numbers at b, which a product takes as columns, for later products (packed_matrix.hpp).
+void pack_slivers(const Cpu& cpu, const float* b, long rows, long k, float* to);
 /// oneDNN's sgemm. Exists in builds with PHONAUT_ONEDNN.
 void gemm_onednn(const Cpu& cpu, const Gemm<float>& g);
 

@@ -21,6 +21,10 @@ struct PackedMatrix {
 /// The packed form of the (rows, k) numbers at `data`; nothing where `weights` has none.
 PackedMatrix find_packed(const PackedWeights* weights, const float* data, long rows, long k) noexcept;
 
+/// The (rows, k) numbers at `data` as slivers for products in fp32 with that instruction set (gemm_pack.hpp: block of k
+/// by block of k, in each sliver by sliver); null where `weights` has none.
+const float* find_slivers(const PackedWeights* weights, const float* data, long rows, long k, Isa isa) noexcept;
+
 /// Rows of bytes are taken so many at a time, and four numbers of a row come together. Where rows or numbers end, zeros
 /// follow.
 constexpr long byte_columns = 32, quad = 4;

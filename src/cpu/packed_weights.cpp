@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/cpu/gemm.hpp"
 #include "kernels/cpu/packed_matrix.hpp"
 #include "phonaut/core/error.hpp"
 
@@ -18,14 +19,26 @@ std::uint16_t to_bf16(float x) noexcept {
 }
 
 void PackedWeights::check() const {
-  if (precision_ != Precision::bf16 && precision_ != Precision::int8)
-    throw ConfigError(
-        concat("packed weights: ", name_of(precision_), " was asked for, but weights are packed for bf16 or int8"));
+  if (precision_ == Precision::tf32)
+    throw ConfigError(concat("packed weights: ", name_of(precision_),
+                             " was asked for, but weights are packed for fp32, bf16 or int8"));
 }
 
 void PackedWeights::add(const float* data, long rows, long k) {
   if (precision_ == Precision::int8) add_bytes(data, rows, k);
+  else if (precision_ == Precision::fp32) add_slivers(data, rows, k);
   else add_bf16(data, rows, k);
+}
+
+void PackedWeights::add_slivers(const float* data, long rows, long k) {
+  if (find(data)) return;
+  const auto bytes = static_cast<std::size_t>(kernel::sliver_floats(rows, k)) * sizeof(float);
+  Matrix m{rows, k, 0, Storage<HostMemory>::persistent(bytes)};
+  Cpu cpu;
+  cpu.isa = isa_;
+  kernel::pack_slivers(cpu, data, rows, k, static_cast<float*>(m.words.data()));
+  matrices_.emplace(data, std::move(m));
+  bytes_ += bytes;
 }
 
 void PackedWeights::add_bf16(const float* data, long rows, long k) {
@@ -94,8 +107,19 @@ const PackedWeights::ByteMatrix* PackedWeights::find_bytes(const float* data) co
 
 namespace kernel {
 
+long sliver_floats(long rows, long k) noexcept {
+  constexpr long widest = 16;  // registers of AVX-512; rows are padded to whole registers
+  return (rows + widest - 1) / widest * widest * k;
+}
+
+const float* find_slivers(const PackedWeights* weights, const float* data, long rows, long k, Isa isa) noexcept {
+  if (!weights || weights->precision() != Precision::fp32 || weights->isa() != isa) return nullptr;
+  const PackedWeights::Matrix* m = weights->find(data);
+  return m && m->rows == rows && m->k == k ? static_cast<const float*>(m->words.data()) : nullptr;
+}
+
 PackedMatrix find_packed(const PackedWeights* weights, const float* data, long rows, long k) noexcept {
-  const PackedWeights::Matrix* m = weights ? weights->find(data) : nullptr;
+  const PackedWeights::Matrix* m = weights && weights->precision() == Precision::bf16 ? weights->find(data) : nullptr;
   if (!m || m->rows != rows || m->k != k) return {};
   return {static_cast<const float*>(m->words.data()), m->row};
 }
