@@ -82,7 +82,8 @@ template <class B, size_t R>
 Var<B, R> linear_combination(const char* op, typename B::Scalar a, const Var<B, R>& any_x, typename B::Scalar b,
                              const Var<B, R>& any_z) {
   check_same_shape(op, "x", any_x.shape(), "y", any_z.shape());
-  const Var<B, R> x = packed(any_x), z = packed(any_z);
+  const Packed<B, R> packed_x(any_x), packed_z(any_z);
+  const Var<B, R>&x = *packed_x, &z = *packed_z;
   auto y = x.context().empty(x.shape());
   kernel::axpby(x.context().backend(), a, flat(x.in()), b, flat(z.in()), y.data(), false);
   return record(
@@ -111,7 +112,8 @@ Var<B, R> operator-(const Var<B, R>& x, const Var<B, R>& y) {
 /// a·x.
 template <class B, size_t R>
 Var<B, R> operator*(std::type_identity_t<typename B::Scalar> a, const Var<B, R>& any) {
-  const Var<B, R> x = packed(any);
+  const Packed<B, R> packed_x(any);
+  const Var<B, R>& x = *packed_x;
   auto y = x.context().empty(x.shape());
   kernel::scale(x.context().backend(), a, detail::flat(x.in()), y.data(), false);
   return record(
@@ -129,7 +131,8 @@ Var<B, R> operator-(const Var<B, R>& x) {
 template <class B, size_t R>
 Var<B, R> operator*(const Var<B, R>& any_x, const Var<B, R>& any_z) {
   check_same_shape("multiply", "x", any_x.shape(), "y", any_z.shape());
-  const Var<B, R> x = packed(any_x), z = packed(any_z);
+  const Packed<B, R> packed_x(any_x), packed_z(any_z);
+  const Var<B, R>&x = *packed_x, &z = *packed_z;
   auto y = x.context().empty(x.shape());
   kernel::multiply(x.context().backend(), detail::flat(x.in()), detail::flat(z.in()), y.data(), false);
   return record(

@@ -1,6 +1,7 @@
 #pragma once
 // Ops that move or rename elements but compute nothing: pack, reshape, slice, permute, concatenate, pad.
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "phonaut/core/context.hpp"
@@ -126,6 +127,20 @@ Var<B, R> packed(const Var<B, R>& x) {
       x.context().clone(x.tensor()),
       [x = target(x)](Context<B>& ctx, const Tensor<B, R>& dy) { detail::hand_on(ctx, dy, x); }, x);
 }
+/// `packed` for the first lines of an op that is called for a few numbers: where x lies packed already, nobody counts
+/// another user of its memory. x must outlive it.
+template <class B, size_t R>
+class Packed {
+ public:
+  explicit Packed(const Var<B, R>& x) : x_(x) {
+    if (!x.tensor().contiguous()) copy_.emplace(packed(x));
+  }
+  const Var<B, R>& operator*() const { return copy_ ? *copy_ : x_; }
+
+ private:
+  const Var<B, R>& x_;
+  std::optional<Var<B, R>> copy_;
+};
 /// x as something that `as_rows` can describe. Most kernels want rows and do not mind gaps between them.
 template <class B, size_t R>
 Var<B, R> rowwise(const Var<B, R>& x) {
