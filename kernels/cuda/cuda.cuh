@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "capture.cuh"
 #include "device.cuh"
 #include "phonaut/core/backend.hpp"
 #include "phonaut/core/error.hpp"
@@ -22,15 +23,16 @@ struct Grid {
   long shared = 0;  ///< bytes of dynamic shared memory
 };
 
-/// Queues kernel(arguments…) on the stream. Throws Error, naming `what`, where CUDA refuses.
+/// Queues kernel(arguments…) on the stream. Throws Error, naming `what`, where CUDA refuses, and StateError if the
+/// calling thread captures another stream.
 template <class... Parameters, class... Arguments>
 void launch(const Cuda& cuda, const char* what, const Grid& grid, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
+  check_captured(cuda, what);
 #ifdef PHONAUT_EMULATE_GPU
-  (void)cuda;
-  emulator::launch(what, emulator::Dim(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.rows)),
-                   emulator::Dim(static_cast<unsigned>(grid.threads)), static_cast<std::size_t>(grid.shared), kernel,
-                   arguments...);
+  emulator::launch_on(
+      cuda.stream, what, emulator::Dim(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.rows)),
+      emulator::Dim(static_cast<unsigned>(grid.threads)), static_cast<std::size_t>(grid.shared), kernel, arguments...);
 #else
   kernel<<<dim3(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.rows)),
            static_cast<unsigned>(grid.threads), static_cast<std::size_t>(grid.shared), stream_of(cuda)>>>(arguments...);
@@ -119,7 +121,7 @@ class Brought {
     const std::size_t bytes = static_cast<std::size_t>(n) * sizeof(T);
     if (!scratch_.data() || bytes == 0) return;
     if (bytes > 128 * sizeof(Parcel)) {
-      copy_in(cuda, scratch_.data(), host, bytes);
+      bring_in(cuda, scratch_.data(), host, bytes);
       return;
     }
     const auto* from = reinterpret_cast<const char*>(host);

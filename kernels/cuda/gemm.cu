@@ -1,5 +1,5 @@
-// Matrix products: cuBLAS where the operands are matrices as it knows them, own tiles for the rest, which are above all
-// the overlapping rows of strided convolutions.
+// Matrix products: cuBLASLt where the operands are matrices as it knows them, own tiles for the rest, which are above
+// all the overlapping rows of strided convolutions. Tiles are in single precision whatever the context asks for.
 #include "phonaut/ops/gemm.hpp"
 
 #include "tile.cuh"
@@ -32,17 +32,15 @@ void gemm(const Cuda& cuda, const Gemm<float>& product) {
   const Gemm<float> g = product;
   if (g.m == 0 || g.n == 0 || g.batch == 0) return;
   if (g.k > 0 && cuda::fits_blas(g)) {
+    if (cuda::matrix_product(cuda, g)) return;
     Gemm<float> plain = g;
-    if (g.bias) {
+    plain.bias = nullptr;
+    if (g.bias && cuda::matrix_product(cuda, plain)) {
       cuda::for_each_at(cuda, "the bias of a matrix product", g.batch * g.m, g.n, [=] __device__(long r, long c) {
-        float& to = g.c[r / g.m * g.c_batch + r % g.m * g.c_row + c];
-        to = g.add ? to + g.bias[c] : g.bias[c];
+        g.c[r / g.m * g.c_batch + r % g.m * g.c_row + c] += g.bias[c];
       });
-      plain.bias = nullptr;
-      plain.add = true;
+      return;
     }
-    cuda::matrix_product(cuda, plain);
-    return;
   }
   const auto tiles = [](long n) { return (n + cuda::tile_size - 1) / cuda::tile_size; };
   cuda::launch(cuda, "a matrix product in tiles",

@@ -1,6 +1,6 @@
 #pragma once
-// What kernels need of a GPU besides its threads: memory, copies, matrix products. native/ asks CUDA for it, the tests'
-// emulator does it on the host.
+// What kernels need of a GPU besides its threads: memory, copies, graphs, matrix products. native/ asks CUDA for it,
+// the tests' emulator does it on the host.
 #include <cstddef>
 
 #include "phonaut/core/backend.hpp"
@@ -12,17 +12,30 @@ namespace phonaut::cuda {
 void* take_scratch(const Cuda& cuda, std::size_t bytes);
 void give_scratch(const Cuda& cuda, void* p) noexcept;
 
-/// Copies to and from the host; they return when the host memory may be changed or read.
+/// From the host, whose memory may change at once: the copy is queued, and waits for the host only where much is under
+/// way already. `bring_in` is for what a captured graph may repeat, such as the tables of a plan; `copy_in` refuses
+/// then.
+void bring_in(const Cuda& cuda, void* device, const void* host, std::size_t bytes);
 void copy_in(const Cuda& cuda, void* device, const void* host, std::size_t bytes);
+/// To the host; returns when its memory may be read.
 void copy_out(const Cuda& cuda, void* host, const void* device, std::size_t bytes);
 /// From device to device, on the stream.
 void copy_within(const Cuda& cuda, void* to, const void* from, std::size_t bytes);
 void wait_for(const Cuda& cuda);
 
-/// c (= or +=) a b by cuBLAS, without the bias. Needs m, n, k and batch above 0, and what `fits_blas` says.
-void matrix_product(const Cuda& cuda, const kernel::Gemm<float>& g);
+/// A graph that can be launched, from what is queued on a stream of its own between `begin_capture`, which returns that
+/// stream, and `end_capture`. `abandon_capture` forgets it.
+void* begin_capture();
+void* end_capture(void* stream);
+void abandon_capture(void* stream) noexcept;
+void launch_graph(const Cuda& cuda, void* graph);
+void destroy_graph(const Cuda& cuda, void* graph) noexcept;  ///< when all its launches on that stream are done
 
-/// What cuBLAS takes: of each operand one stride is 1 and the other no less than the extent along the first, and
+/// c (= or +=) a b + bias by cuBLASLt, in the precision that `cuda` asks for. Needs m, n, k and batch above 0, and what
+/// `fits_blas` says. False, and nothing is queued, where cuBLASLt has no algorithm for it.
+bool matrix_product(const Cuda& cuda, const kernel::Gemm<float>& g);
+
+/// What cuBLASLt takes: of each operand one stride is 1 and the other no less than the extent along the first, and
 /// extents and strides are ints. Rows that overlap are none of that.
 inline bool fits_blas(const kernel::Gemm<float>& g) {
   constexpr long most = 0x7fffffffL;

@@ -24,6 +24,7 @@ __global__ void update_kernel(long count, const kernel::Piece<Rule>* pieces) {
 template <class Rule>
 void update(const Cuda& cuda, View<const kernel::Piece<Rule>, 1> pieces) {
   if (pieces.size() == 0) return;
+  refuse_in_capture("an optimiser's step takes its rate from the host, and every launch would repeat that one");
   const Brought<kernel::Piece<Rule>> brought(cuda, pieces.data, pieces.size());
   launch(cuda, "a step of an optimiser", Grid{std::min(pieces.size(), most_blocks), 512}, update_kernel<Rule>,
          pieces.size(), brought.data());

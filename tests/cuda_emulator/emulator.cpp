@@ -197,19 +197,27 @@ long launches() { return machine().launches; }
 
 namespace detail {
 
-void run(const char* name, const Dim& grid, const Dim& block, std::size_t shared, void (*call)(void*), void* body) {
-  Machine& m = machine();
-  const auto refuse = [&](const std::string& why) {
-    throw Error(concat("emulator: kernel ", name, " over grid ", text(grid), " of blocks ", text(block), ": ", why));
-  };
-  const std::size_t threads = std::size_t{block.x} * block.y * block.z;
-  if (m.in_kernel) refuse("a kernel launches a kernel");
-  if (std::size_t{grid.x} * grid.y * grid.z == 0 || threads == 0) refuse("there is nothing to run");
-  if (threads > max_threads) refuse(concat("a block has at most ", max_threads, " threads"));
-  if (threads % warp_size != 0) refuse("the threads are no whole number of warps");
-  if (grid.x > max_blocks_x || grid.y > max_blocks_yz || grid.z > max_blocks_yz) refuse("there are too many blocks");
-  if (shared > max_shared) refuse(concat(shared, " bytes of shared memory are more than ", max_shared));
+namespace {
+[[noreturn]] void refuse(const char* name, const Dim& grid, const Dim& block, const std::string& why) {
+  throw Error(concat("emulator: kernel ", name, " over grid ", text(grid), " of blocks ", text(block), ": ", why));
+}
+}  // namespace
 
+void check_grid(const char* name, const Dim& grid, const Dim& block, std::size_t shared) {
+  const auto no = [&](const std::string& why) { refuse(name, grid, block, why); };
+  const std::size_t threads = std::size_t{block.x} * block.y * block.z;
+  if (machine().in_kernel) no("a kernel launches a kernel");
+  if (std::size_t{grid.x} * grid.y * grid.z == 0 || threads == 0) no("there is nothing to run");
+  if (threads > max_threads) no(concat("a block has at most ", max_threads, " threads"));
+  if (threads % warp_size != 0) no("the threads are no whole number of warps");
+  if (grid.x > max_blocks_x || grid.y > max_blocks_yz || grid.z > max_blocks_yz) no("there are too many blocks");
+  if (shared > max_shared) no(concat(shared, " bytes of shared memory are more than ", max_shared));
+}
+
+void run(const char* name, const Dim& grid, const Dim& block, std::size_t shared, void (*call)(void*), void* body) {
+  check_grid(name, grid, block, shared);
+  Machine& m = machine();
+  const std::size_t threads = std::size_t{block.x} * block.y * block.z;
   ++m.launches;
   m.block.threads.assign(threads, {});
   m.block.warps.resize(threads / warp_size);
@@ -237,7 +245,7 @@ void run(const char* name, const Dim& grid, const Dim& block, std::size_t shared
     worker->fibre.prepare(&Worker::work, worker.get());
     m.idle.push_back(worker.get());
   }
-  refuse(std::exchange(m.block.fault, {}));
+  refuse(name, grid, block, std::exchange(m.block.fault, {}));
 }
 
 void look_for_host_addresses(const char* name, const void* argument, std::size_t bytes) {

@@ -7,7 +7,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstring>
+#include <string>
 #include <type_traits>
+
+#include "stream.hpp"
 
 // Arguments are searched for addresses, which stale bytes between their members may look like. Where a compiler cannot
 // clear these (Clang 14), nothing is searched.
@@ -53,6 +56,8 @@ struct Site {
 
 namespace detail {
 
+/// Throws Error for a grid that a GPU refuses.
+void check_grid(const char* name, const Dim& grid, const Dim& block, std::size_t shared);
 void run(const char* name, const Dim& grid, const Dim& block, std::size_t shared, void (*call)(void*), void* body);
 /// Throws Error if an argument holds the address of host memory, which a GPU cannot read.
 void look_for_host_addresses(const char* name, const void* argument, std::size_t bytes);
@@ -68,6 +73,18 @@ long block_number();
 void count_shared(std::size_t bytes);
 void* dynamic_shared();
 
+template <class Parameter>
+void check_argument([[maybe_unused]] const char* name, [[maybe_unused]] const Parameter& parameter) {
+  // Assignment does not matter, and GCC calls a closure over a constant trivial only until somebody asks about it.
+  static_assert(std::is_trivially_copy_constructible_v<Parameter> && std::is_trivially_destructible_v<Parameter>,
+                "arguments of kernels are copied as bytes");
+#ifdef PHONAUT_FINDS_HOST_ADDRESSES
+  auto copy = parameter;
+  __builtin_clear_padding(&copy);
+  look_for_host_addresses(name, &copy, sizeof copy);
+#endif
+}
+
 }  // namespace detail
 
 /// Runs kernel(arguments…) as a grid. Throws Error for what a GPU refuses (a size out of bounds, no threads at all),
@@ -77,19 +94,26 @@ void* dynamic_shared();
 template <class... Parameters, class... Arguments>
 void launch(const char* name, const Dim& grid, const Dim& block, std::size_t shared, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
-  const auto check = [&]([[maybe_unused]] const auto& parameter) {
-    static_assert(std::is_trivially_copyable_v<std::remove_cvref_t<decltype(parameter)>>,
-                  "arguments of kernels are copied as bytes");
-#ifdef PHONAUT_FINDS_HOST_ADDRESSES
-    auto copy = parameter;
-    __builtin_clear_padding(&copy);
-    detail::look_for_host_addresses(name, &copy, sizeof copy);
-#endif
-  };
-  (check(static_cast<const Parameters&>(arguments)), ...);
+  (detail::check_argument(name, static_cast<const Parameters&>(arguments)), ...);
   auto body = [&] { kernel(arguments...); };
   detail::run(
       name, grid, block, shared, [](void* b) { (*static_cast<decltype(body)*>(b))(); }, &body);
+}
+/// The same on a stream: at once, or, while the stream is captured, when the graph is launched.
+template <class... Parameters, class... Arguments>
+void launch_on(void* stream, const char* name, const Dim& grid, const Dim& block, std::size_t shared,
+               void (*kernel)(Parameters...), const Arguments&... arguments) {
+  Recording* const recording = recording_of(stream);
+  if (!recording) {
+    launch(name, grid, block, shared, kernel, arguments...);
+    return;
+  }
+  (detail::check_argument(name, static_cast<const Parameters&>(arguments)), ...);
+  detail::check_grid(name, grid, block, shared);
+  recording->steps.emplace_back([name = std::string(name), grid, block, shared, kernel,
+                                 ... copies = static_cast<std::remove_cvref_t<Parameters>>(arguments)] {
+    launch(name.c_str(), grid, block, shared, kernel, copies...);
+  });
 }
 
 /// One `__shared__` array: the same memory for all threads of a block, with bytes of all ones (NaN) where a block

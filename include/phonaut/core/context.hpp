@@ -17,6 +17,8 @@
 
 namespace phonaut {
 
+class CudaGraph;  // core/cuda_graph.hpp
+
 namespace detail {
 
 /// Whether none of `n` elements, wherever they lie, is infinite or NaN. Copies them to the host: for finding faults.
@@ -113,9 +115,16 @@ class Context {
   // ---- randomness and schedules ----
   Random& random() { return random_; }
   /// Draws shared by all ranks in this step; `purpose` tells different users apart.
-  Draws step_draws(std::uint64_t purpose) const { return random_.at_step(step_, purpose); }
+  Draws step_draws(std::uint64_t purpose) const {
+    if (captured_) throw StateError("cuda graph: draws of a step are asked for, but every launch would repeat them");
+    return random_.at_step(step_, purpose);
+  }
   /// Optimiser steps so far; schedules look at it.
-  long step() const { return step_; }
+  long step() const {
+    if (captured_ && training_)
+      throw StateError("cuda graph: what is trained by a schedule asks for the step, which every launch would repeat");
+    return step_;
+  }
   void set_step(long step) { step_ = step; }
 
   // ---- tensors ----
@@ -336,6 +345,7 @@ class Context {
   }
 
  private:
+  friend class CudaGraph;
   struct SlotState {
     Storage<Memory> gradient;
     const void* leaf = nullptr;
@@ -478,6 +488,7 @@ class Context {
   long step_ = 0, weights_made_ = 0;
   bool training_ = false, recording_ = false, frozen_ = false, poisoned_ = false, watching_ = false;
   bool noting_ = false, walking_ = false;
+  bool captured_ = false;  ///< a CudaGraph repeats what is computed now
   const void* last_weight_ = nullptr;
   std::optional<const void*> spoiled_;
   std::uint32_t epoch_ = 1;

@@ -35,13 +35,27 @@ std::vector<T> draw(Context<B>& context, long n, Init init) {
   return values;
 }
 
-/// Copies host values (row-major) to a tensor of any backend. Throws ShapeError if the count does not fit.
+/// Copies host values (row-major) to a packed tensor, for what `context` computes from now on; on a GPU the copy is
+/// queued and nobody waits. Throws ShapeError if the count does not fit or the tensor is a strided slice.
+template <class B, size_t R, class T>
+void refill(Context<B>& context, const Tensor<B, R, T>& t, const std::vector<T>& values) {
+  if (static_cast<long>(values.size()) != t.size())
+    throw ShapeError(
+        concat("refill: a tensor of shape ", text(t.shape()), " takes ", t.size(), " values, got ", values.size()));
+  if (!t.contiguous())
+    throw ShapeError(concat("refill: a packed tensor is needed, but that of shape ", text(t.shape()), " has gaps"));
+  kernel::upload(context.backend(), t.data(), values.data(), values.size() * sizeof(T));
+}
+
+/// Copies host values (row-major) to a tensor of any backend, where every context then finds them. Throws ShapeError if
+/// the count does not fit.
 template <class B, size_t R, class T>
 void assign(const B& backend, Tensor<B, R, T>& t, const std::vector<T>& values) {
   if (static_cast<long>(values.size()) != t.size())
     throw ShapeError(
         concat("assign: a tensor of shape ", text(t.shape()), " takes ", t.size(), " values, got ", values.size()));
   kernel::upload(backend, t.data(), values.data(), values.size() * sizeof(T));
+  kernel::synchronise(backend);
 }
 
 /// A new parameter. Its memory belongs to no context, so layers outlive the context that made them.

@@ -42,7 +42,9 @@ void pack(const Cuda& backend, View<const float, R> x, float* y) {
   pack(backend, x.data, x.shape.data(), x.stride.data(), static_cast<int>(R), y);
 }
 void accumulate(const Cuda&, View<const float, 1> x, float* y);
+/// Queued: the host memory may change at once, and what is queued on the same stream from now on finds the bytes.
 void upload(const Cuda&, void* device, const void* host, size_t bytes);
+/// Waits for what is queued on the stream.
 void download(const Cuda&, void* host, const void* device, size_t bytes);
 void synchronise(const Cuda&);
 

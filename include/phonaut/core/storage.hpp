@@ -69,6 +69,10 @@ class Storage {
 
 /// Recycles blocks by size class. `take` belongs to one thread (that of the context); blocks come back from any thread
 /// through a lock-free stack, which only `take` empties, and always whole (hence no ABA problem).
+///
+/// On a GPU a block comes back while work on it may still be queued. Whoever takes it next queues behind that, on the
+/// stream of the pool's context. Work on another stream must have been waited for (core/cuda_stream.hpp) before the
+/// last tensor of the block goes.
 template <class Memory>
 class Pool {
  public:
@@ -85,21 +89,25 @@ class Pool {
       collect();
       block = pop(size_class);
     }
-    if (!block) {
-      block = new Block;
-      try {
-        block->data = Memory::allocate(class_bytes(size_class));
-      } catch (...) {
-        delete block;
-        throw;
-      }
-      block->size_class = size_class;
-      block->home = this;
-      ++created_;
-      reserved_ += class_bytes(size_class);
-    }
+    if (!block) block = make(size_class);
     block->references.store(1, std::memory_order_relaxed);
     return Storage<Memory>(block);
+  }
+
+  /// Adds a free block of the same size for every block in use: who repeats what was done with this pool so far, while
+  /// the results of the first time are still held, finds every block that it takes.
+  void restock() {
+    collect();
+    for (int c = 0; c < kClasses; ++c) {
+      Block*& list = free_[static_cast<std::size_t>(c)];
+      long in_use = made_[static_cast<std::size_t>(c)];
+      for (const Block* block = list; block; block = block->next) --in_use;
+      for (; in_use > 0; --in_use) {
+        Block* block = make(c);
+        block->next = list;
+        list = block;
+      }
+    }
   }
 
   /// Bytes that this pool ever asked the system for and still holds, in use or waiting.
@@ -112,6 +120,7 @@ class Pool {
       while (Block* block = list) {
         list = block->next;
         --created_;
+        --made_[static_cast<std::size_t>(block->size_class)];
         reserved_ -= class_bytes(block->size_class);
         destroy(block);
       }
@@ -168,6 +177,21 @@ class Pool {
     return (std::size_t(5 + quarter)) << (top - 2);
   }
 
+  Block* make(int size_class) {
+    auto* block = new Block;
+    try {
+      block->data = Memory::allocate(class_bytes(size_class));
+    } catch (...) {
+      delete block;
+      throw;
+    }
+    block->size_class = size_class;
+    block->home = this;
+    ++created_;
+    ++made_[static_cast<std::size_t>(size_class)];
+    reserved_ += class_bytes(size_class);
+    return block;
+  }
   Block* pop(int size_class) {
     Block* block = free_[static_cast<std::size_t>(size_class)];
     if (block) free_[static_cast<std::size_t>(size_class)] = block->next;
@@ -190,6 +214,7 @@ class Pool {
   Block* retired_mark() { return reinterpret_cast<Block*>(this); }
 
   std::array<Block*, kClasses> free_{};
+  std::array<long, kClasses> made_{};
   std::atomic<Block*> returned_{nullptr};
   std::atomic<long> outstanding_{0};
   long created_ = 0;

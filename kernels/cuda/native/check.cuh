@@ -1,6 +1,6 @@
 #pragma once
 // Statuses of the CUDA libraries as exceptions.
-#include <cublas_v2.h>
+#include <cublasLt.h>
 #include <cuda_runtime.h>
 
 #include "phonaut/core/backend.hpp"
@@ -13,9 +13,16 @@ inline void check(cudaError_t status, const char* what) {
     throw Error(concat("cuda: ", what, " failed: ", cudaGetErrorString(status), " (", static_cast<int>(status), ")"));
 }
 inline void check(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS) throw Error(concat("cuda: ", what, " failed: ", cublasGetStatusString(status)));
+  if (status != CUBLAS_STATUS_SUCCESS)
+    throw Error(concat("cuda: ", what, " failed: ", cublasLtGetStatusString(status)));
 }
 
 inline cudaStream_t stream_of(const Cuda& cuda) { return static_cast<cudaStream_t>(cuda.stream); }
+
+inline int current_device() {
+  int device = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  return device;
+}
 
 }  // namespace phonaut::cuda

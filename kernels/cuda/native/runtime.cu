@@ -1,6 +1,7 @@
 // Memory and copies by the CUDA runtime.
 #include "../runtime.cuh"
 
+#include "../capture.cuh"
 #include "check.cuh"
 
 namespace phonaut {
@@ -15,11 +16,14 @@ void select_cuda_device(int index) {
   cuda::check(cudaSetDevice(index), "cudaSetDevice");
 }
 void* CudaMemory::allocate(std::size_t bytes) {
+  cuda::refuse_in_capture("memory is asked of the GPU, which the first run did not need");
   void* p = nullptr;
   cuda::check(cudaMalloc(&p, bytes), "cudaMalloc");
   return p;
 }
-void CudaMemory::release(void* p) noexcept { cudaFree(p); }
+void CudaMemory::release(void* p) noexcept {
+  if (!cuda::keep_in_capture(p)) cudaFree(p);  // waits for what may still use it
+}
 
 namespace cuda {
 
@@ -28,8 +32,7 @@ namespace {
 /// The pool of the current device keeps what is given back: without this, a wait on the stream would return it.
 void keep_pool() {
   thread_local int kept = -1;
-  int device = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
+  const int device = current_device();
   if (kept == device) return;
   cudaMemPool_t pool{};
   check(cudaDeviceGetDefaultMemPool(&pool, device), "cudaDeviceGetDefaultMemPool");
@@ -40,7 +43,9 @@ void keep_pool() {
 
 }  // namespace
 
+// On a captured stream both become nodes of the graph, which then has the memory to itself.
 void* take_scratch(const Cuda& cuda, std::size_t bytes) {
+  check_captured(cuda, "memory of a kernel");
   keep_pool();
   void* p = nullptr;
   check(cudaMallocAsync(&p, bytes, stream_of(cuda)), "cudaMallocAsync");
@@ -48,18 +53,19 @@ void* take_scratch(const Cuda& cuda, std::size_t bytes) {
 }
 void give_scratch(const Cuda& cuda, void* p) noexcept { cudaFreeAsync(p, stream_of(cuda)); }
 
-void copy_in(const Cuda& cuda, void* device, const void* host, std::size_t bytes) {
-  check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_of(cuda)), "a copy to the device");
-  wait_for(cuda);
-}
 void copy_out(const Cuda& cuda, void* host, const void* device, std::size_t bytes) {
+  refuse_in_capture("numbers are read back, but nothing is computed before a launch");
   check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_of(cuda)), "a copy from the device");
   wait_for(cuda);
 }
 void copy_within(const Cuda& cuda, void* to, const void* from, std::size_t bytes) {
+  check_captured(cuda, "a copy on the device");
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(cuda)), "a copy on the device");
 }
-void wait_for(const Cuda& cuda) { check(cudaStreamSynchronize(stream_of(cuda)), "waiting for the stream"); }
+void wait_for(const Cuda& cuda) {
+  refuse_in_capture("the stream is waited for, but nothing is queued before a launch");
+  check(cudaStreamSynchronize(stream_of(cuda)), "waiting for the stream");
+}
 
 }  // namespace cuda
 }  // namespace phonaut

@@ -1,0 +1,30 @@
+#pragma once
+// Streams of the emulated GPU. What is queued runs at once, unless the stream is captured.
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace phonaut::emulator {
+
+/// What was queued on a stream while it was captured.
+struct Recording {
+  std::vector<std::function<void()>> steps;
+};
+
+/// What a cudaStream_t points to.
+struct Stream {
+  std::unique_ptr<Recording> recording;
+};
+
+/// Of a stream that is captured; null for others, and for the default stream.
+inline Recording* recording_of(void* stream) {
+  return stream ? static_cast<Stream*>(stream)->recording.get() : nullptr;
+}
+
+/// Products that cuBLASLt has no algorithm for, on the GPU that is emulated.
+enum class Unknown { none, with_bias, all };
+void set_unknown_products(Unknown unknown);
+/// Products that it did, of this thread.
+long products();
+
+}  // namespace phonaut::emulator

@@ -1,0 +1,222 @@
+// Matrix products on Cuda: layouts, biases and batches against double precision, and what each precision rounds.
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "phonaut/core/param.hpp"
+#include "phonaut/ops/gemm.hpp"
+#ifdef PHONAUT_EMULATE_GPU
+#include "emulator.hpp"
+#include "recent.cuh"
+#endif
+
+using namespace phonaut;
+using kernel::Gemm;
+
+namespace {
+
+std::vector<float> numbers(long n, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<size_t>(n));
+  for (float& v : x) v = normal(generator);
+  return x;
+}
+
+/// Floats on the device.
+struct Floats {
+  explicit Floats(const std::vector<float>& values)
+      : memory(Tensor<Cuda, 1>::persistent({static_cast<long>(values.size())})) {
+    assign(Cuda{}, memory, values);
+  }
+  std::vector<float> values() const {
+    std::vector<float> host(static_cast<size_t>(memory.size()));
+    kernel::download(Cuda{}, host.data(), memory.data(), host.size() * sizeof(float));
+    return host;
+  }
+  Tensor<Cuda, 1> memory;
+};
+
+struct Problem {
+  long m, n, k, batch = 1;
+  char a = 'n', b = 'n';  ///< n: rows of consecutive numbers, t: columns, o (a only): rows that overlap
+  bool add = false, bias = false;
+  long gap = 0;  ///< unused elements between rows
+  long off = 1;  ///< elements before the first one: 0 is aligned, 1 is not
+};
+
+/// Errors of one product, in units of Σ |a| |b| of each element. A float's own rounding is 6e-8.
+struct Errors {
+  double plain = 0;    ///< against the exact product
+  double rounded = 0;  ///< against the exact product of factors that are rounded as the precision says
+};
+
+double to_digits(double x, int digits, bool ties_to_even) {
+  if (x == 0) return 0;
+  int exponent = 0;
+  const double fraction = std::ldexp(std::frexp(x, &exponent), digits + 1);  // 2^digits <= |fraction| < 2^(digits + 1)
+  const double whole = ties_to_even ? std::nearbyint(fraction) : std::round(fraction);
+  return std::ldexp(whole, exponent - digits - 1);
+}
+double seen(float x, Precision precision) {
+  if (precision == Precision::tf32) return to_digits(static_cast<double>(x), 10, false);
+  if (precision == Precision::bf16) return to_digits(static_cast<double>(x), 7, true);
+  return static_cast<double>(x);
+}
+
+/// Runs `p`; checks that gaps between rows stay as they were.
+Errors run(const Problem& p, Precision precision) {
+  const long inner_a = p.a == 't' ? p.m : p.k, outer_a = p.a == 't' ? p.k : p.m;
+  const long inner_b = p.b == 't' ? p.k : p.n, outer_b = p.b == 't' ? p.n : p.k;
+  const long row_a = p.a == 'o' ? std::max(1L, p.k / 3) : inner_a + p.gap, row_b = inner_b + p.gap;
+  Gemm<float> g{.m = p.m, .n = p.n, .k = p.k};
+  g.a_row = p.a == 't' ? 1 : row_a;
+  g.a_col = p.a == 't' ? row_a : 1;
+  g.b_row = p.b == 't' ? 1 : row_b;
+  g.b_col = p.b == 't' ? row_b : 1;
+  g.c_row = p.n + p.gap;
+  g.batch = p.batch;
+  g.a_batch = outer_a * row_a + 5;
+  g.b_batch = outer_b * row_b + 3;
+  g.c_batch = p.m * g.c_row + 1;
+  g.add = p.add;
+  const auto a = numbers(p.batch * g.a_batch + p.k + p.off, 1), b = numbers(p.batch * g.b_batch + p.off, 2);
+  const auto bias = numbers(p.n, 3), before = numbers(p.batch * g.c_batch + p.off, 4);
+  const Floats on_a(a), on_b(b), on_bias(bias), on_c(before);
+  g.a = on_a.memory.data() + p.off;
+  g.b = on_b.memory.data() + p.off;
+  g.c = on_c.memory.data() + p.off;
+  if (p.bias) g.bias = on_bias.memory.data();
+  kernel::gemm(Cuda{nullptr, precision}, g);
+  const auto c = on_c.values();
+
+  Errors errors;
+  auto gaps = before;
+  for (long q = 0; q < p.batch; ++q)
+    for (long i = 0; i < p.m; ++i)
+      for (long j = 0; j < p.n; ++j) {
+        const auto at = static_cast<size_t>(p.off + q * g.c_batch + i * g.c_row + j);
+        const double start = (p.add ? static_cast<double>(before[at]) : 0) +
+                             (p.bias ? static_cast<double>(bias[static_cast<size_t>(j)]) : 0);
+        double plain = start, rounded = start, size = std::fabs(start) + 1e-30;
+        for (long r = 0; r < p.k; ++r) {
+          const float x = a[static_cast<size_t>(p.off + q * g.a_batch + i * g.a_row + r * g.a_col)];
+          const float y = b[static_cast<size_t>(p.off + q * g.b_batch + r * g.b_row + j * g.b_col)];
+          plain += static_cast<double>(x) * static_cast<double>(y);
+          rounded += seen(x, precision) * seen(y, precision);
+          size += std::fabs(static_cast<double>(x) * static_cast<double>(y));
+        }
+        errors.plain = std::max(errors.plain, std::fabs(static_cast<double>(c[at]) - plain) / size);
+        errors.rounded = std::max(errors.rounded, std::fabs(static_cast<double>(c[at]) - rounded) / size);
+        gaps[at] = c[at];
+      }
+  CHECK(gaps == c);
+  return errors;
+}
+
+std::vector<Problem> problems() {
+  std::vector<Problem> all;
+  for (const char a : {'n', 't'})
+    for (const char b : {'n', 't'})
+      for (const bool add : {false, true})
+        for (const bool bias : {false, true}) {
+          all.push_back({7, 5, 33, 1, a, b, add, bias});
+          all.push_back({32, 48, 64, 3, a, b, add, bias, 4, 0});
+        }
+  // Single rows and columns, whose strides say nothing; a batch of many small ones.
+  all.push_back({1, 9, 20, 1, 'n', 't', false, true});
+  all.push_back({9, 1, 20, 1, 't', 'n', false, true});
+  all.push_back({4, 4, 1, 2});
+  all.push_back({3, 3, 8, 40, 'n', 't', true, false});
+  return all;
+}
+
+/// A sum of 64 products in single precision, whatever its order, is off by no more than 64 roundings, in fact by few.
+constexpr double sums = 1e-6;
+
+bool no_gpu() {
+  if (cuda_available()) return false;
+  WARN("no GPU here: products were compiled and linked, not run");
+  return true;
+}
+
+std::string text(const Problem& p, Precision precision) {
+  return concat(p.m, " x ", p.k, " x ", p.n, ", batch ", p.batch, ", a ", p.a, ", b ", p.b, p.add ? ", add" : "",
+                p.bias ? ", bias" : "", p.gap > 0 ? ", gaps" : "", " in ", name_of(precision));
+}
+
+}  // namespace
+
+TEST_CASE("a product on Cuda is that of its factors, rounded to what the precision keeps of them", "[gemm]") {
+  if (no_gpu()) return;
+  for (const Problem& p : problems())
+    for (const Precision precision : {Precision::fp32, Precision::int8, Precision::tf32, Precision::bf16}) {
+      INFO(text(p, precision));
+      const Errors errors = run(p, precision);
+      // Each factor is off by half of its last digit: 2^-11 or 2^-8, twice. Full precision shows none of that.
+      const double rounding = precision == Precision::tf32 ? 0x1p-10 : precision == Precision::bf16 ? 0x1p-7 : 0;
+#ifdef PHONAUT_EMULATE_GPU
+      CHECK(errors.plain <= rounding + sums);
+      CHECK(errors.rounded <= sums);
+      if (rounding > 0 && p.k > 1) CHECK(errors.plain > rounding / 64);
+#else
+      // A GPU may cut digits off instead of rounding them, or keep more than it has to.
+      CHECK(errors.plain <= 2 * rounding + sums);
+#endif
+    }
+}
+
+TEST_CASE("rows that overlap are multiplied in single precision, whatever is asked for", "[gemm]") {
+  if (no_gpu()) return;
+  for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16})
+    for (const bool bias : {false, true}) {
+      const Problem p{70, 9, 12, 2, 'o', 't', bias, bias};
+      INFO(text(p, precision));
+      CHECK(run(p, precision).plain <= sums);
+    }
+}
+
+#ifdef PHONAUT_EMULATE_GPU
+TEST_CASE("products that cuBLASLt has no algorithm for are computed otherwise", "[gemm]") {
+  struct Restore {
+    ~Restore() { emulator::set_unknown_products(emulator::Unknown::none); }
+  } restore;
+  for (const auto unknown : {emulator::Unknown::with_bias, emulator::Unknown::all}) {
+    emulator::set_unknown_products(unknown);
+    for (const Problem& p : problems()) {
+      INFO(text(p, Precision::bf16));
+      const long before = emulator::products();
+      const Errors errors = run(p, Precision::bf16);
+      const bool by_tiles = unknown == emulator::Unknown::all;
+      CHECK(emulator::products() - before == (by_tiles ? 0 : 1));
+      CHECK((by_tiles ? errors.plain : errors.rounded) <= sums);
+    }
+  }
+}
+
+TEST_CASE("what was chosen for the products of late is remembered, and no more", "[gemm]") {
+  cuda::Recent<int, int> recent(4);
+  int made = 0;
+  const auto get = [&](int key) {
+    return recent.get(key, [&] {
+      ++made;
+      return 10 * key;
+    });
+  };
+  for (int round = 0; round < 3; ++round)
+    for (int key = 0; key < 4; ++key) CHECK(get(key) == 10 * key);
+  CHECK(made == 4);
+  // One that is used again and again stays, however many come by.
+  for (int key = 100; key < 200; ++key) {
+    CHECK(get(key) == 10 * key);
+    CHECK(get(2) == 20);
+    CHECK(recent.size() <= 8);
+  }
+  CHECK(made == 104);
+  CHECK(get(0) == 0);
+  CHECK(made == 105);
+}
+#endif
