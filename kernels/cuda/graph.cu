@@ -95,14 +95,17 @@ CudaGraph::CudaGraph(Context<Cuda>& ctx, const std::function<void()>& work) {
     }
   } inside(ctx, *body);
 
-  const std::uint64_t drawn = ctx.random_.used;
-  work();
-  if (ctx.random_.used != drawn)
-    throw StateError(concat("cuda graph: the work draws random numbers (", 4 * (ctx.random_.used - drawn),
-                            " this time), which every launch would repeat; draw them outside of what is captured"));
+  const auto run = [&] {
+    const std::uint64_t before = ctx.random_.used;
+    work();
+    if (const std::uint64_t drawn = ctx.random_.used - before; drawn > 0)
+      throw StateError(concat("cuda graph: the work draws random numbers (", 4 * drawn,
+                              " this time), which every launch would repeat; draw them outside of what is captured"));
+  };
+  run();
   body->pool->restock();
   inside.begin();
-  work();
+  run();
   body->graph = cuda::end_capture(inside.finish());
   body_ = std::move(body);
 }
