@@ -31,8 +31,8 @@ void abandon_capture(void* stream) noexcept;
 void launch_graph(const Cuda& cuda, void* graph);
 void destroy_graph(const Cuda& cuda, void* graph) noexcept;  ///< when all its launches on that stream are done
 
-/// c (= or +=) a b + bias by cuBLASLt, in the precision that `cuda` asks for. Needs m, n, k and batch above 0, and what
-/// `fits_blas` says. False, and nothing is queued, where cuBLASLt has no algorithm for it.
+/// c = f((c +) a b + bias) by cuBLASLt, in the precision that `cuda` asks for; f is nothing or ReLU. Needs m, n, k and
+/// batch above 0, and what `fits_blas` says. False, and nothing is queued, where cuBLASLt has no algorithm for it.
 bool matrix_product(const Cuda& cuda, const kernel::Gemm<float>& g);
 
 /// What cuBLASLt takes: of each operand one stride is 1 and the other no less than the extent along the first, and

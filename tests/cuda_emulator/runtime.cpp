@@ -1,4 +1,5 @@
 // What kernels/cuda/native does with the CUDA runtime and cuBLASLt, done by the host on the emulator's memory.
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -100,7 +101,8 @@ void multiply(const kernel::Gemm<float>& g, Precision precision) {
         for (long p = 0; p < g.k; ++p) total += left[p] * right[p];
         float& to = g.c[batch * g.c_batch + i * g.c_row + j];
         if (g.add) total += to;
-        to = g.bias ? total + g.bias[j] : total;
+        if (g.bias) total += g.bias[j];
+        to = g.activation == kernel::Activation::relu ? std::max(total, 0.f) : total;
       }
   }
 }
@@ -146,7 +148,10 @@ void destroy_graph(const Cuda&, void* graph) noexcept { delete static_cast<emula
 bool matrix_product(const Cuda& cuda, const kernel::Gemm<float>& g) {
   using emulator::Unknown;
   const Unknown unknown = emulator::unknown_products;
-  if (unknown == Unknown::all || (unknown == Unknown::with_bias && g.bias)) return false;
+  const bool relu = g.activation == kernel::Activation::relu;
+  if (!relu && g.activation != kernel::Activation::none)
+    throw ConfigError("emulator: cuBLASLt is asked for an activation that it has not got");
+  if (unknown == Unknown::all || (unknown == Unknown::with_epilogue && (g.bias || relu))) return false;
   queue(cuda, "a matrix product", [g, precision = cuda.precision] { multiply(g, precision); });
   ++emulator::products_done;
   return true;

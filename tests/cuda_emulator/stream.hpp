@@ -22,7 +22,7 @@ inline Recording* recording_of(void* stream) {
 }
 
 /// Products that cuBLASLt has no algorithm for, on the GPU that is emulated.
-enum class Unknown { none, with_bias, all };
+enum class Unknown { none, with_epilogue, all };
 void set_unknown_products(Unknown unknown);
 /// Products that it did, of this thread.
 long products();

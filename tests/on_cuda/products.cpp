@@ -45,6 +45,7 @@ struct Problem {
   char a = 'n', b = 'n';  ///< n: rows of consecutive numbers, t: columns, o (a only): rows that overlap
   bool add = false, bias = false;
   long gap = 0;  ///< unused elements between rows
+  kernel::Activation activation = kernel::Activation::none;
   long off = 1;  ///< elements before the first one: 0 is aligned, 1 is not
 };
 
@@ -83,6 +84,7 @@ Errors run(const Problem& p, Precision precision) {
   g.b_batch = outer_b * row_b + 3;
   g.c_batch = p.m * g.c_row + 1;
   g.add = p.add;
+  g.activation = p.activation;
   const auto a = numbers(p.batch * g.a_batch + p.k + p.off, 1), b = numbers(p.batch * g.b_batch + p.off, 2);
   const auto bias = numbers(p.n, 3), before = numbers(p.batch * g.c_batch + p.off, 4);
   const Floats on_a(a), on_b(b), on_bias(bias), on_c(before);
@@ -109,6 +111,10 @@ Errors run(const Problem& p, Precision precision) {
           rounded += seen(x, precision) * seen(y, precision);
           size += std::fabs(static_cast<double>(x) * static_cast<double>(y));
         }
+        kernel::with_formula(p.activation, [&](auto f) {
+          plain = f.value(plain);
+          rounded = f.value(rounded);
+        });
         errors.plain = std::max(errors.plain, std::fabs(static_cast<double>(c[at]) - plain) / size);
         errors.rounded = std::max(errors.rounded, std::fabs(static_cast<double>(c[at]) - rounded) / size);
         gaps[at] = c[at];
@@ -124,8 +130,11 @@ std::vector<Problem> problems() {
       for (const bool add : {false, true})
         for (const bool bias : {false, true}) {
           all.push_back({7, 5, 33, 1, a, b, add, bias});
-          all.push_back({32, 48, 64, 3, a, b, add, bias, 4, 0});
+          all.push_back({32, 48, 64, 3, a, b, add, bias, 4, kernel::Activation::none, 0});
         }
+  for (const auto f : {kernel::Activation::relu, kernel::Activation::silu, kernel::Activation::gelu,
+                       kernel::Activation::tanh, kernel::Activation::swoosh_l, kernel::Activation::swoosh_r})
+    for (const bool bias : {false, true}) all.push_back({17, 9, 24, 2, 'n', 't', bias, bias, 2, f});
   // Single rows and columns, whose strides say nothing; a batch of many small ones.
   all.push_back({1, 9, 20, 1, 'n', 't', false, true});
   all.push_back({9, 1, 20, 1, 't', 'n', false, true});
@@ -135,6 +144,7 @@ std::vector<Problem> problems() {
 }
 
 /// A sum of 64 products in single precision, whatever its order, is off by no more than 64 roundings, in fact by few.
+/// Activations have slopes of at most 1.13.
 constexpr double sums = 1e-6;
 
 bool no_gpu() {
@@ -145,7 +155,8 @@ bool no_gpu() {
 
 std::string text(const Problem& p, Precision precision) {
   return concat(p.m, " x ", p.k, " x ", p.n, ", batch ", p.batch, ", a ", p.a, ", b ", p.b, p.add ? ", add" : "",
-                p.bias ? ", bias" : "", p.gap > 0 ? ", gaps" : "", " in ", name_of(precision));
+                p.bias ? ", bias" : "", p.gap > 0 ? ", gaps" : "", ", activation ", static_cast<int>(p.activation),
+                " in ", name_of(precision));
 }
 
 }  // namespace
@@ -159,12 +170,12 @@ TEST_CASE("a product on Cuda is that of its factors, rounded to what the precisi
       // Each factor is off by half of its last digit: 2^-11 or 2^-8, twice. Full precision shows none of that.
       const double rounding = precision == Precision::tf32 ? 0x1p-10 : precision == Precision::bf16 ? 0x1p-7 : 0;
 #ifdef PHONAUT_EMULATE_GPU
-      CHECK(errors.plain <= rounding + sums);
+      CHECK(errors.plain <= 1.13 * rounding + sums);
       CHECK(errors.rounded <= sums);
-      if (rounding > 0 && p.k > 1) CHECK(errors.plain > rounding / 64);
+      if (rounding > 0 && p.k > 1 && p.activation == kernel::Activation::none) CHECK(errors.plain > rounding / 64);
 #else
       // A GPU may cut digits off instead of rounding them, or keep more than it has to.
-      CHECK(errors.plain <= 2 * rounding + sums);
+      CHECK(errors.plain <= 2.26 * rounding + sums);
 #endif
     }
 }
@@ -173,7 +184,8 @@ TEST_CASE("rows that overlap are multiplied in single precision, whatever is ask
   if (no_gpu()) return;
   for (const Precision precision : {Precision::fp32, Precision::tf32, Precision::bf16})
     for (const bool bias : {false, true}) {
-      const Problem p{70, 9, 12, 2, 'o', 't', bias, bias};
+      const Problem p{70,  9,    12,   2, 'o',
+                      't', bias, bias, 0, bias ? kernel::Activation::none : kernel::Activation::gelu};
       INFO(text(p, precision));
       CHECK(run(p, precision).plain <= sums);
     }
@@ -184,7 +196,7 @@ TEST_CASE("products that cuBLASLt has no algorithm for are computed otherwise", 
   struct Restore {
     ~Restore() { emulator::set_unknown_products(emulator::Unknown::none); }
   } restore;
-  for (const auto unknown : {emulator::Unknown::with_bias, emulator::Unknown::all}) {
+  for (const auto unknown : {emulator::Unknown::with_epilogue, emulator::Unknown::all}) {
     emulator::set_unknown_products(unknown);
     for (const Problem& p : problems()) {
       INFO(text(p, Precision::bf16));

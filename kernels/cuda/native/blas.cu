@@ -45,7 +45,7 @@ Operand operand(const kernel::Gemm<float>& g, const float* data, long rows, long
 struct Problem {
   long m = 0, n = 0, k = 0, batch = 1;
   Operand a, b, c;
-  bool bias = false;
+  bool bias = false, relu = false;
   Precision precision = Precision::fp32;
   auto operator<=>(const Problem&) const = default;
 };
@@ -60,6 +60,7 @@ Problem problem_of(const Cuda& cuda, const kernel::Gemm<float>& g) {
   p.b = operand(g, g.b, g.k, g.n, g.b_row, g.b_col, g.b_batch);
   p.c = operand(g, g.c, g.m, g.n, g.c_row, 1, g.c_batch);
   p.bias = g.bias != nullptr;
+  p.relu = g.activation == kernel::Activation::relu;
   if (p.bias) p.c.aligned = std::min(p.c.aligned, alignment(g.bias, 0, 1));
   p.precision = cuda.precision;
   return p;
@@ -76,6 +77,11 @@ cublasComputeType_t compute_type(Precision precision) {
       break;
   }
   return CUBLAS_COMPUTE_32F_PEDANTIC;
+}
+
+cublasLtEpilogue_t epilogue(const Problem& p) {
+  if (p.relu) return p.bias ? CUBLASLT_EPILOGUE_RELU_BIAS : CUBLASLT_EPILOGUE_RELU;
+  return p.bias ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_DEFAULT;
 }
 
 /// A product as cuBLASLt wants to be asked for it. The first factor there is b, the second a.
@@ -117,10 +123,8 @@ Plan plan(cublasLtHandle_t handle, const Problem& p, const float* bias) {
   const auto turn = [](const Operand& x) { return x.turned ? CUBLAS_OP_T : CUBLAS_OP_N; };
   set(made.operation, CUBLASLT_MATMUL_DESC_TRANSA, turn(p.b));
   set(made.operation, CUBLASLT_MATMUL_DESC_TRANSB, turn(p.a));
-  if (p.bias) {
-    set(made.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
-    set(made.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);  // for its alignment
-  }
+  set(made.operation, CUBLASLT_MATMUL_DESC_EPILOGUE, epilogue(p));
+  if (p.bias) set(made.operation, CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);  // for its alignment
   made.b = layout(p.b, p.k, p.n, p.batch);
   made.a = layout(p.a, p.m, p.k, p.batch);
   made.c = layout(p.c, p.m, p.n, p.batch);
