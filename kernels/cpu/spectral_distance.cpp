@@ -48,12 +48,10 @@ void spectral_distance_sums(const Cpu& cpu, const SpectralTerms& terms, View<con
     for (long i = 0; i < spectral_sums; ++i) sums[i] += partial[block * stride + i];
 }
 
-void spectral_distance_backward(const Cpu& cpu, const SpectralTerms& terms, const SpectralFactors<float>& factors,
-                                View<const float, 3> x, View<const float, 3> y, const long* lengths, Sink<float, 3> dx,
-                                Sink<float, 3> dy) {
+void spectral_distance_backward(const Cpu& cpu, const SpectralTerms& terms, const float* f, View<const float, 3> x,
+                                View<const float, 3> y, const long* lengths, Sink<float, 3> dx, Sink<float, 3> dy) {
   const long width = x.shape[2], time = x.shape[1];
   const bool logs = terms.any_log();
-  const float* const f = factors.sum;
   parallel_rows(cpu.threads, x.shape[0] * time, width, [&](long first, long last) {
     for (long r = first; r < last; ++r) {
       const float *const a = x.data + r * width, *const b = y.data + r * width;
@@ -101,7 +99,6 @@ PHONAUT_DISPATCH(spectral_distance_sums,
                   const long* lengths, double* sums),
                  (cpu, terms, x, y, lengths, sums))
 PHONAUT_DISPATCH(spectral_distance_backward,
-                 (const Cpu& cpu, const SpectralTerms& terms, const SpectralFactors<float>& factors,
-                  View<const float, 3> x, View<const float, 3> y, const long* lengths, Sink<float, 3> dx,
-                  Sink<float, 3> dy),
-                 (cpu, terms, factors, x, y, lengths, dx, dy))
+                 (const Cpu& cpu, const SpectralTerms& terms, const float* f, View<const float, 3> x,
+                  View<const float, 3> y, const long* lengths, Sink<float, 3> dx, Sink<float, 3> dy),
+                 (cpu, terms, f, x, y, lengths, dx, dy))

@@ -10,8 +10,7 @@
 //   }
 //
 // and CMake compiles each such file once, into the program that checks all cases and the one that times them, and once
-// more, with PHONAUT_CASES_ON_CUDA, into those that run them on CUDA. CASES_WITHOUT_CUDA instead of CASES is for
-// ops of which a part still computes on the host.
+// more, with PHONAUT_CASES_ON_CUDA, into those that run them on CUDA.
 #include <functional>
 #include <limits>
 #include <string>
@@ -73,8 +72,7 @@ Tensor<B, R, std::int32_t> numbers(Context<B>& ctx, const Shape<R>& shape, const
   return t;
 }
 
-/// Adds the cases of an op; of those that are not `OnCuda` the CUDA programs get none.
-template <bool OnCuda>
+/// Adds the cases of an op.
 struct AddCases {
   std::string op;
 
@@ -88,7 +86,7 @@ struct AddCases {
     c.name = name;
     c.limits = limits;
 #ifdef PHONAUT_CASES_ON_CUDA
-    if constexpr (OnCuda) c.cuda = [=] { return compare(Cuda{}, call, in, prepare); };
+    c.cuda = [=] { return compare(Cuda{}, call, in, prepare); };
 #else
     c.reference = [=] { return compare(Reference{}, call, in, prepare); };
     c.cpu = [=](Cpu cpu) { return compare(cpu, call, in, prepare); };
@@ -121,9 +119,7 @@ struct AddCases {
 
 }  // namespace phonaut::testing
 
-#define PHONAUT_CASES(OP, ADD)                                      \
-  static void OP##_cases(const ADD& add);                           \
-  static const bool OP##_registered = (OP##_cases(ADD{#OP}), true); \
-  static void OP##_cases([[maybe_unused]] const ADD& add)
-#define CASES(OP) PHONAUT_CASES(OP, phonaut::testing::AddCases<true>)
-#define CASES_WITHOUT_CUDA(OP) PHONAUT_CASES(OP, phonaut::testing::AddCases<false>)
+#define CASES(OP)                                                                          \
+  static void OP##_cases(const phonaut::testing::AddCases& add);                           \
+  static const bool OP##_registered = (OP##_cases(phonaut::testing::AddCases{#OP}), true); \
+  static void OP##_cases([[maybe_unused]] const phonaut::testing::AddCases& add)

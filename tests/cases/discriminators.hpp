@@ -8,7 +8,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(discriminators) {
+CASES(discriminators) {
   // All that one says, weighted: scores and maps.
   const auto everything = [](const auto& said) {
     auto total = sum(said.score);

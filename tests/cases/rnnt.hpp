@@ -57,7 +57,6 @@ CASES(rnnt) {
         },
         limits);
   }
-#ifndef PHONAUT_CASES_ON_CUDA  // its products of exponentials are computed on the host
   for (const SmoothedJoiner shares : {SmoothedJoiner{0, 0.25}, SmoothedJoiner{0.2, 0.1}})
     add(
         concat("smoothed joiner, ", shares.encoder_only, " and ", shares.decoder_only),
@@ -69,7 +68,6 @@ CASES(rnnt) {
                             lengths_of(ctx, std::vector<long>{7, 3}), TransducerTopology::modified);
         },
         limits);
-#endif
 
   for (const long range : {2L, 3L, 9L}) {
     const Labels labels = {some(5, 7, 0), some(2, 7, 0), {}};
@@ -94,7 +92,6 @@ CASES(rnnt) {
         },
         limits);
   }
-#ifndef PHONAUT_CASES_ON_CUDA  // as above
   add(
       "simple joiner", inputs(normal(Shape<3>{2, 7, 5}, 1, 2), normal(Shape<3>{2, 4, 5}, 2, 2)),
       [=](const auto& am, const auto& lm) {
@@ -104,7 +101,6 @@ CASES(rnnt) {
         return transducer(arcs.symbols, arcs.blanks, transcripts, lengths_of(ctx, std::vector<long>{7, 3}));
       },
       limits);
-#endif
   add("nodes of windows", inputs(normal(Shape<3>{2, 4, 3}, 1)),
       [=](const auto& x) {
         using B = typename std::remove_cvref_t<decltype(x.context())>::Backend;

@@ -12,7 +12,7 @@ Values<3> spectra(const Shape<3>& shape, std::uint64_t seed) {
   return v;
 }
 
-CASES_WITHOUT_CUDA(spectral_distance) {
+CASES(spectral_distance) {
   const formula::FlooredLog clamped{.floor = 0.05f}, shifted{.shifted = true, .floor = 0.1f, .log_scale = 0.43f};
   const std::vector<std::pair<std::string, SpectralTerms>> kinds{
       {"difference", {.difference = 2}},

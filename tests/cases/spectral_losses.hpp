@@ -18,7 +18,7 @@ const auto loss_of = [](const auto& config, const std::vector<long>& lengths) {
   };
 };
 
-CASES_WITHOUT_CUDA(spectral_losses) {
+CASES(spectral_losses) {
   const auto x = normal(Shape<2>{2, 300}, 1), y = normal(Shape<2>{2, 300}, 2);
   // Values are means; gradients divide by magnitudes, of which the smallest have few digits.
   const Limits limits{.tolerance = 1e-5, .gradient = 3e-3, .time = false};

@@ -5,7 +5,7 @@ namespace {
 using namespace phonaut;
 using namespace phonaut::testing;
 
-CASES_WITHOUT_CUDA(weight_norm) {
+CASES(weight_norm) {
   for (const Shape<3>& shape : {Shape<3>{1, 1, 1}, Shape<3>{3, 5, 2}, Shape<3>{16, 41, 7}})
     add(text(shape), inputs(normal(shape, 1), normal(Shape<1>{shape[0]}, 2)),
         [](const auto& v, const auto& g) { return weight_norm(v, g); },

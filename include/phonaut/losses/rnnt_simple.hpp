@@ -16,7 +16,7 @@ namespace kernel {
 
 /// e^(x - m) for each row, with m (rows) its largest number.
 template <class S>
-void exp_below_peak(View<const S, 2> x, View<S, 2> y, S* peaks) {
+void exp_below_peak(const Reference&, View<const S, 2> x, View<S, 2> y, S* peaks) {
   using math::exp;
   for (long r = 0; r < x.shape[0]; ++r) {
     const S* from = x.row(r);
@@ -28,40 +28,116 @@ void exp_below_peak(View<const S, 2> x, View<S, 2> y, S* peaks) {
   }
 }
 
-/// Scratch of the two kernels below: the exponentials of both sides, their largest logarithms, and two matrices of
-/// gradients of exponentials.
-inline long simple_arcs_scratch(long time, long nodes, long classes) {
-  return 2 * (time + nodes) * classes + time + nodes + time * nodes;
+/// arcs (N, T, 2U + 1) = first the symbols, then the blanks, of the logits am(t, v) + lm(s, v), whose normaliser is
+/// log Σ_v e^am e^lm: `sums` (N, T, U + 1) of exponentials below the peaks of both sides.
+template <class S>
+void simple_arcs(const Reference&, long blank, View<const S, 3> am, View<const S, 3> lm, View<const S, 2> am_peaks,
+                 View<const S, 2> lm_peaks, View<const std::int32_t, 2> labels, const long* label_lengths,
+                 View<S, 3> sums, View<S, 3> arcs) {
+  using math::log;
+  const long time = am.shape[1], nodes = lm.shape[1];
+  // Where the two sides agree on nothing, the sum may be too small for a float.
+  const S least(std::numeric_limits<float>::min());
+  for (long n = 0; n < am.shape[0]; ++n)
+    for (long t = 0; t < time; ++t)
+      for (long s = 0; s < nodes; ++s) {
+        if (sums(n, t, s) < least) sums(n, t, s) = least;
+        const S norm = log(sums(n, t, s)) + am_peaks(n, t) + lm_peaks(n, s);
+        arcs(n, t, nodes - 1 + s) = am(n, t, blank) + lm(n, s, blank) - norm;
+        if (s + 1 == nodes) continue;
+        const long label = s < label_lengths[n] ? labels(n, s) : blank;
+        arcs(n, t, s) = am(n, t, label) + lm(n, s, label) - norm;
+      }
 }
+/// slopes (N, T, U + 1) of the loss by the sums.
+template <class S>
+void simple_arc_slopes(const Reference&, View<const S, 3> darcs, const long* label_lengths, View<const S, 3> sums,
+                       View<S, 3> slopes) {
+  const long nodes = sums.shape[2];
+  for (long n = 0; n < sums.shape[0]; ++n)
+    for (long t = 0; t < sums.shape[1]; ++t)
+      for (long s = 0; s < nodes; ++s) {
+        const S symbol = s < std::min(nodes - 1, label_lengths[n]) ? darcs(n, t, s) : S(0);
+        slopes(n, t, s) = -(symbol + darcs(n, t, nodes - 1 + s)) / sums(n, t, s);
+      }
+}
+/// dam(t, v) = e^am Σ_s slope e^lm + Σ_s [v = label] dsymbol + [v = blank] dblank, and dlm likewise over t. The first
+/// sums, by the exponentials of either side, come in by_am and by_lm, which are overwritten.
+template <class S>
+void simple_arcs_gradient(const Reference&, long blank, View<const S, 3> darcs, View<const std::int32_t, 2> labels,
+                          const long* label_lengths, View<const S, 3> am, View<const S, 3> lm, View<S, 3> by_am,
+                          View<S, 3> by_lm, Sink<S, 3> dam, Sink<S, 3> dlm) {
+  const long time = am.shape[1], nodes = lm.shape[1];
+  for (long i = 0; i < am.size(); ++i) by_am.data[i] *= am.data[i];
+  for (long i = 0; i < lm.size(); ++i) by_lm.data[i] *= lm.data[i];
+  for (long n = 0; n < am.shape[0]; ++n)
+    for (long t = 0; t < time; ++t)
+      for (long s = 0; s < nodes; ++s) {
+        const S on = darcs(n, t, nodes - 1 + s);
+        by_am(n, t, blank) += on, by_lm(n, s, blank) += on;
+        if (s >= std::min(nodes - 1, label_lengths[n])) continue;
+        by_am(n, t, labels(n, s)) += darcs(n, t, s), by_lm(n, s, labels(n, s)) += darcs(n, t, s);
+      }
+  for (long i = 0; dam && i < am.size(); ++i) dam.put(i, by_am.data[i]);
+  for (long i = 0; dlm && i < lm.size(); ++i) dlm.put(i, by_lm.data[i]);
+}
+
+void exp_below_peak(const Cuda& cuda, View<const float, 2> x, View<float, 2> y, float* peaks);
+void simple_arcs(const Cuda& cuda, long blank, View<const float, 3> am, View<const float, 3> lm,
+                 View<const float, 2> am_peaks, View<const float, 2> lm_peaks, View<const std::int32_t, 2> labels,
+                 const long* label_lengths, View<float, 3> sums, View<float, 3> arcs);
+void simple_arc_slopes(const Cuda& cuda, View<const float, 3> darcs, const long* label_lengths,
+                       View<const float, 3> sums, View<float, 3> slopes);
+void simple_arcs_gradient(const Cuda& cuda, long blank, View<const float, 3> darcs, View<const std::int32_t, 2> labels,
+                          const long* label_lengths, View<const float, 3> am, View<const float, 3> lm,
+                          View<float, 3> by_am, View<float, 3> by_lm, Sink<float, 3> dam, Sink<float, 3> dlm);
+
+/// What the two passes below compute of `batch` utterances at a time: the exponentials of both sides and their largest
+/// logarithms, and on the way back the gradients of exponentials and of their sums.
 template <class S>
 struct SimpleArcsScratch {
-  View<S, 2> am, lm, dam, dlm, coefficient;
-  S *am_peaks, *lm_peaks;
+  View<S, 3> am, lm, by_am, by_lm, slopes;
+  View<S, 2> am_peaks, lm_peaks;
 
-  SimpleArcsScratch(S* data, long time, long nodes, long classes) {
-    const auto take = [&](long rows, long width) {
-      const View<S, 2> part(data, {rows, width});
-      data += rows * width;
-      return part;
+  static long size(long batch, long time, long nodes, long classes) {
+    return batch * (2 * (time + nodes) * classes + time + nodes + time * nodes);
+  }
+  SimpleArcsScratch(S* data, long batch, long time, long nodes, long classes) {
+    const auto take = [&](auto& part, const auto& shape) {
+      part = {data, shape};
+      data += part.size();
     };
-    am = take(time, classes), lm = take(nodes, classes), dam = take(time, classes), dlm = take(nodes, classes);
-    coefficient = take(time, nodes);
-    am_peaks = data, lm_peaks = data + time;
+    const Shape<3> frames{batch, time, classes}, words{batch, nodes, classes};
+    take(am, frames), take(lm, words), take(by_am, frames), take(by_lm, words);
+    take(slopes, Shape<3>{batch, time, nodes});
+    take(am_peaks, Shape<2>{batch, time}), take(lm_peaks, Shape<2>{batch, nodes});
+  }
+  template <class B>
+  void exponentials(const B& backend, View<const S, 3> of_am, View<const S, 3> of_lm) const {
+    exp_below_peak(backend, as_rows(of_am), as_rows(am), am_peaks.data);
+    exp_below_peak(backend, as_rows(of_lm), as_rows(lm), lm_peaks.data);
   }
 };
 
-/// arcs (N, T, 2U + 1) = first the symbols, then the blanks, of the logits am(t, v) + lm(s, v): their normaliser is
-/// log Σ_v e^am e^lm, one matrix product. Its `sums` (N, T, U + 1), of exponentials below the peaks, go backward.
+/// Entries [first, first + count) of the outermost axis of a view or sink.
+template <class V>
+V entries_of(V all, long first, long count) {
+  if (all.data) all.data += first * all.stride[0];
+  all.shape[0] = count;
+  return all;
+}
+
+/// The arcs of `simple_arcs`, and the sums for the way back, of `together` utterances at a time.
 template <class B, class S>
 void simple_arcs_forward(const B& backend, long blank, View<const S, 3> am, View<const S, 3> lm,
-                         View<const std::int32_t, 2> labels, const long* label_lengths, S* scratch, View<S, 3> sums,
-                         View<S, 3> arcs) {
-  using math::log;
-  const long time = am.shape[1], nodes = lm.shape[1], classes = am.shape[2];
-  const SimpleArcsScratch<S> e(scratch, time, nodes, classes);
-  for (long n = 0; n < am.shape[0]; ++n) {
-    exp_below_peak(am[n], e.am, e.am_peaks);
-    exp_below_peak(lm[n], e.lm, e.lm_peaks);
+                         View<const std::int32_t, 2> labels, const long* label_lengths, long together, S* scratch,
+                         View<S, 3> sums, View<S, 3> arcs) {
+  const long batch = am.shape[0], time = am.shape[1], nodes = lm.shape[1], classes = am.shape[2];
+  for (long first = 0; first < batch; first += together) {
+    const auto part = [&](auto all) { return entries_of(all, first, std::min(together, batch - first)); };
+    const View<S, 3> of = part(sums);
+    const SimpleArcsScratch<S> e(scratch, of.shape[0], time, nodes, classes);
+    e.exponentials(backend, part(am), part(lm));
     gemm(backend, Gemm<S>{.m = time,
                           .n = nodes,
                           .k = classes,
@@ -70,68 +146,57 @@ void simple_arcs_forward(const B& backend, long blank, View<const S, 3> am, View
                           .b = e.lm.data,
                           .b_row = 1,
                           .b_col = classes,
-                          .c = sums.data + n * sums.stride[0],
-                          .c_row = nodes});
-    for (long t = 0; t < time; ++t)
-      for (long s = 0; s < nodes; ++s) {
-        // Where the two sides agree on nothing, the sum may be too small for a float.
-        if (sums(n, t, s) < S(std::numeric_limits<float>::min())) sums(n, t, s) = S(std::numeric_limits<float>::min());
-        const S norm = log(sums(n, t, s)) + e.am_peaks[t] + e.lm_peaks[s];
-        arcs(n, t, nodes - 1 + s) = am(n, t, blank) + lm(n, s, blank) - norm;
-        if (s + 1 == nodes) continue;
-        const long label = s < label_lengths[n] ? labels(n, s) : blank;
-        arcs(n, t, s) = am(n, t, label) + lm(n, s, label) - norm;
-      }
+                          .c = of.data,
+                          .c_row = nodes,
+                          .batch = of.shape[0],
+                          .a_batch = time * classes,
+                          .b_batch = nodes * classes,
+                          .c_batch = time * nodes});
+    simple_arcs(backend, blank, part(am), part(lm), View<const S, 2>(e.am_peaks), View<const S, 2>(e.lm_peaks),
+                part(labels), label_lengths + first, of, part(arcs));
   }
 }
-/// dam(t, v) = Σ_s [v = label] dsymbol + [v = blank] dblank - (dsymbol + dblank) e^(am + lm - norm), and dlm likewise
-/// over t.
+/// Its gradients.
 template <class B, class S>
 void simple_arcs_backward(const B& backend, long blank, View<const S, 3> darcs, View<const S, 3> am,
                           View<const S, 3> lm, View<const std::int32_t, 2> labels, const long* label_lengths,
-                          View<const S, 3> sums, S* scratch, Sink<S, 3> dam, Sink<S, 3> dlm) {
-  const long time = am.shape[1], nodes = lm.shape[1], classes = am.shape[2];
-  const SimpleArcsScratch<S> e(scratch, time, nodes, classes);
-  for (long n = 0; n < am.shape[0]; ++n) {
-    exp_below_peak(am[n], e.am, e.am_peaks);
-    exp_below_peak(lm[n], e.lm, e.lm_peaks);
-    const auto symbol = [&](long t, long s) {
-      return s < std::min(nodes - 1, label_lengths[n]) ? darcs(n, t, s) : S(0);
-    };
-    const auto on = [&](long t, long s) { return darcs(n, t, nodes - 1 + s); };
-    for (long t = 0; t < time; ++t)
-      for (long s = 0; s < nodes; ++s) e.coefficient(t, s) = -(symbol(t, s) + on(t, s)) / sums(n, t, s);
+                          View<const S, 3> sums, long together, S* scratch, Sink<S, 3> dam, Sink<S, 3> dlm) {
+  const long batch = am.shape[0], time = am.shape[1], nodes = lm.shape[1], classes = am.shape[2];
+  for (long first = 0; first < batch; first += together) {
+    const auto part = [&](auto all) { return entries_of(all, first, std::min(together, batch - first)); };
+    const View<const S, 3> of = part(sums);
+    const SimpleArcsScratch<S> e(scratch, of.shape[0], time, nodes, classes);
+    e.exponentials(backend, part(am), part(lm));
+    simple_arc_slopes(backend, part(darcs), label_lengths + first, of, e.slopes);
     gemm(backend, Gemm<S>{.m = time,
                           .n = classes,
                           .k = nodes,
-                          .a = e.coefficient.data,
+                          .a = e.slopes.data,
                           .a_row = nodes,
                           .b = e.lm.data,
                           .b_row = classes,
-                          .c = e.dam.data,
-                          .c_row = classes});
+                          .c = e.by_am.data,
+                          .c_row = classes,
+                          .batch = of.shape[0],
+                          .a_batch = time * nodes,
+                          .b_batch = nodes * classes,
+                          .c_batch = time * classes});
     gemm(backend, Gemm<S>{.m = nodes,
                           .n = classes,
                           .k = time,
-                          .a = e.coefficient.data,
+                          .a = e.slopes.data,
                           .a_row = 1,
                           .a_col = nodes,
                           .b = e.am.data,
                           .b_row = classes,
-                          .c = e.dlm.data,
-                          .c_row = classes});
-    for (long t = 0; t < time; ++t)
-      for (long v = 0; v < classes; ++v) e.dam(t, v) *= e.am(t, v);
-    for (long s = 0; s < nodes; ++s)
-      for (long v = 0; v < classes; ++v) e.dlm(s, v) *= e.lm(s, v);
-    for (long t = 0; t < time; ++t)
-      for (long s = 0; s < nodes; ++s) {
-        e.dam(t, blank) += on(t, s), e.dlm(s, blank) += on(t, s);
-        if (s >= std::min(nodes - 1, label_lengths[n])) continue;
-        e.dam(t, labels(n, s)) += symbol(t, s), e.dlm(s, labels(n, s)) += symbol(t, s);
-      }
-    for (long i = 0; dam && i < time * classes; ++i) dam.put(n * time * classes + i, e.dam.data[i]);
-    for (long i = 0; dlm && i < nodes * classes; ++i) dlm.put(n * nodes * classes + i, e.dlm.data[i]);
+                          .c = e.by_lm.data,
+                          .c_row = classes,
+                          .batch = of.shape[0],
+                          .a_batch = time * nodes,
+                          .b_batch = time * classes,
+                          .c_batch = nodes * classes});
+    simple_arcs_gradient(backend, blank, part(darcs), part(labels), label_lengths + first, View<const S, 3>(e.am),
+                         View<const S, 3>(e.lm), e.by_am, e.by_lm, part(dam), part(dlm));
   }
 }
 
@@ -152,23 +217,52 @@ LatticeArcs<B> simple_joiner_arcs(const Var<B, 3>& any_am, const Var<B, 3>& any_
   const Var<B, 3> am = packed(any_am), lm = packed(any_lm);
   auto& ctx = am.context();
   const FullPrecision full(ctx);
+  // The host takes one utterance at a time, whose exponentials stay in a cache; a GPU takes all, to be busy.
+  const long together = std::is_same_v<typename B::Memory, HostMemory> ? 1 : batch;
   const auto scratch = [=](Context<B>& c) {
-    return c.empty(Shape<1>{kernel::simple_arcs_scratch(time, nodes, classes)});
+    using Scratch = kernel::SimpleArcsScratch<typename B::Scalar>;
+    return c.empty(Shape<1>{Scratch::size(together, time, nodes, classes)});
   };
   const Tensor<B, 3> sums = ctx.empty(Shape<3>{batch, time, nodes});
   auto arcs = ctx.empty(Shape<3>{batch, time, 2 * nodes - 1});
   kernel::simple_arcs_forward(ctx.backend(), blank, am.in(), lm.in(), transcripts.labels.in(),
-                              transcripts.lengths.data(), scratch(ctx).data(), sums.out(), arcs.out());
+                              transcripts.lengths.data(), together, scratch(ctx).data(), sums.out(), arcs.out());
   const Var<B, 3> both = record(
       std::move(arcs),
       [=](Context<B>& c, const Tensor<B, 3>& darcs) {
         const auto dam = c.sink(am), dlm = c.sink(lm);
         kernel::simple_arcs_backward(c.backend(), blank, darcs.in(), am.in(), lm.in(), transcripts.labels.in(),
-                                     transcripts.lengths.data(), sums.in(), scratch(c).data(), dam, dlm);
+                                     transcripts.lengths.data(), sums.in(), together, scratch(c).data(), dam, dlm);
       },
       am, lm);
   return {slice(both, 2, 0, nodes - 1), slice(both, 2, nodes - 1, 2 * nodes - 1)};
 }
+
+namespace detail {
+
+/// The first nodes of the windows of one utterance's `time` frames, of which `frames` are real; taken(t, s) says how
+/// much the arcs of a node are taken.
+template <class Taken>
+void prune_utterance(long time, long frames, long labels, long width, long step, const Taken& taken,
+                     std::int32_t* first) {
+  const long last = std::max(0L, labels + 1 - width);
+  std::vector<long> at(static_cast<size_t>(time), last);
+  const auto node = [&](long t) -> long& { return at[static_cast<size_t>(t)]; };
+  for (long t = 0; t + 1 < frames; ++t) {
+    double most = -1;
+    for (long s = 0; s <= last; ++s) {
+      double sum = 0;
+      for (long r = s; r < std::min(s + width, labels + 1); ++r) sum += taken(t, r);
+      if (sum > most) most = sum, node(t) = s;
+    }
+  }
+  for (long t = frames - 1; t-- > 0;) node(t) = std::min(node(t), node(t + 1));
+  for (long t = frames - 1; t-- > 0;) node(t) = std::max(node(t), node(t + 1) - step);
+  for (long t = 0; t < frames; ++t) node(t) = std::min(node(t), step * t);
+  std::copy(at.begin(), at.end(), first);
+}
+
+}  // namespace detail
 
 /// For each frame the `range` nodes whose arcs are taken most, adjusted so that a path fits through: windows begin at
 /// node 0, end at the last, and from frame to frame move on by less than `range`, by one at most where a frame emits
@@ -180,27 +274,25 @@ NodeWindows<B> prune_windows(Context<B>& ctx, const Occupancies<B>& occupancies,
   if (range < 2) throw ConfigError(concat("prune_windows: a range of ", range, " nodes lets no label out"));
   const Shape<3> shape = occupancies.blanks.shape();
   const long width = std::min(range, shape[2]), step = topology == TransducerTopology::regular ? width - 1 : 1;
-  const auto symbols = occupancies.symbols.in(), blanks = occupancies.blanks.in();
   NodeWindows<B> out{ctx.template empty_of<std::int32_t, 2>({shape[0], shape[1]}), width};
-  for (long n = 0; n < shape[0]; ++n) {
-    const long frames = lengths ? lengths.data()[n] : shape[1], labels = transcripts.lengths.data()[n];
-    const long last = std::max(0L, labels + 1 - width);
-    std::vector<long> first(static_cast<size_t>(shape[1]), last);
-    const auto at = [&](long t) -> long& { return first[static_cast<size_t>(t)]; };
-    for (long t = 0; t + 1 < frames; ++t) {
-      double most = -1;
-      for (long s = 0; s <= last; ++s) {
-        double taken = 0;
-        for (long r = s; r < std::min(s + width, labels + 1); ++r)
-          taken += static_cast<double>(blanks(n, t, r)) + (r < labels ? static_cast<double>(symbols(n, t, r)) : 0.0);
-        if (taken > most) most = taken, at(t) = s;
-      }
-    }
-    for (long t = frames - 1; t-- > 0;) at(t) = std::min(at(t), at(t + 1));
-    for (long t = frames - 1; t-- > 0;) at(t) = std::max(at(t), at(t + 1) - step);
-    for (long t = 0; t < frames; ++t) at(t) = std::min(at(t), step * t);
-    std::copy(first.begin(), first.end(), out.first.data() + n * shape[1]);
-  }
+  const auto read = [&](const Tensor<B, 3>& t, const auto& f) {
+    detail::read_on_host(ctx, t.contiguous() ? t : ctx.clone(t), f);
+  };
+  read(occupancies.symbols, [&](const auto* symbols) {
+    read(occupancies.blanks, [&](const auto* blanks) {
+      detail::fill_from_host(ctx, out.first, [&](std::int32_t* to) {
+        for (long n = 0; n < shape[0]; ++n) {
+          const long frames = lengths ? lengths.data()[n] : shape[1], labels = transcripts.lengths.data()[n];
+          const auto taken = [&](long t, long s) {
+            const long row = n * shape[1] + t;
+            return static_cast<double>(blanks[row * shape[2] + s]) +
+                   (s < labels ? static_cast<double>(symbols[row * (shape[2] - 1) + s]) : 0.0);
+          };
+          detail::prune_utterance(shape[1], frames, labels, width, step, taken, to + n * shape[1]);
+        }
+      });
+    });
+  });
   return out;
 }
 

@@ -36,15 +36,25 @@ void spectral_distance_sums(const Reference&, const SpectralTerms& terms, View<c
   }
 }
 
-/// dx and dy, where they are wanted. Zero in padding.
+/// The loss, from its sums.
 template <class S>
-void spectral_distance_backward(const Reference&, const SpectralTerms& terms, const SpectralFactors<S>& factors,
-                                View<const S, 3> x, View<const S, 3> y, const long* lengths, Sink<S, 3> dx,
-                                Sink<S, 3> dy) {
+void spectral_distance_value(const Reference&, const SpectralTerms& terms, const SpectralShares& share,
+                             const Wide<S>* sums, S* value) {
+  *value = static_cast<S>(spectral_value(terms, share, sums));
+}
+/// The gradients of the sums.
+template <class S>
+void spectral_distance_factors(const Reference&, const SpectralTerms& terms, const SpectralShares& share,
+                               const S* dloss, const Wide<S>* sums, S* factors) {
+  spectral_factors(terms, share, Wide<S>(*dloss), sums, factors);
+}
+/// dx and dy, where they are wanted, from the gradients f of the sums. Zero in padding.
+template <class S>
+void spectral_distance_backward(const Reference&, const SpectralTerms& terms, const S* f, View<const S, 3> x,
+                                View<const S, 3> y, const long* lengths, Sink<S, 3> dx, Sink<S, 3> dy) {
   using formula::sign_of;
   using math::sqrt;
   const long width = x.shape[2];
-  const S* const f = factors.sum;
   for (long r = 0; r < x.shape[0] * x.shape[1]; ++r) {
     const bool real = real_row(r, x.shape[1], lengths);
     const S *const a = x.data + r * width, *const b = y.data + r * width;
@@ -78,14 +88,16 @@ void spectral_distance_backward(const Reference&, const SpectralTerms& terms, co
 
 void spectral_distance_sums(const Cpu& cpu, const SpectralTerms& terms, View<const float, 3> x, View<const float, 3> y,
                             const long* lengths, double* sums);
-void spectral_distance_backward(const Cpu& cpu, const SpectralTerms& terms, const SpectralFactors<float>& factors,
-                                View<const float, 3> x, View<const float, 3> y, const long* lengths, Sink<float, 3> dx,
-                                Sink<float, 3> dy);
+void spectral_distance_backward(const Cpu& cpu, const SpectralTerms& terms, const float* f, View<const float, 3> x,
+                                View<const float, 3> y, const long* lengths, Sink<float, 3> dx, Sink<float, 3> dy);
 void spectral_distance_sums(const Cuda& cuda, const SpectralTerms& terms, View<const float, 3> x,
                             View<const float, 3> y, const long* lengths, double* sums);
-void spectral_distance_backward(const Cuda& cuda, const SpectralTerms& terms, const SpectralFactors<float>& factors,
-                                View<const float, 3> x, View<const float, 3> y, const long* lengths, Sink<float, 3> dx,
-                                Sink<float, 3> dy);
+void spectral_distance_value(const Cuda& cuda, const SpectralTerms& terms, const SpectralShares& share,
+                             const double* sums, float* value);
+void spectral_distance_factors(const Cuda& cuda, const SpectralTerms& terms, const SpectralShares& share,
+                               const float* dloss, const double* sums, float* factors);
+void spectral_distance_backward(const Cuda& cuda, const SpectralTerms& terms, const float* f, View<const float, 3> x,
+                                View<const float, 3> y, const long* lengths, Sink<float, 3> dx, Sink<float, 3> dy);
 
 }  // namespace kernel
 
@@ -95,7 +107,6 @@ template <class B>
 Var<B, 0> spectral_distance(const Sequence<B>& any_x, const Sequence<B>& any_y, const SpectralTerms& terms) {
   using S = typename B::Scalar;
   using W = kernel::Wide<S>;
-  using math::sqrt;
   check_same_shape("spectral distance", "x", any_x.frames.shape(), "y", any_y.frames.shape());
   check_lengths("spectral distance", any_x);
   if (terms.any_log() && !(terms.log.floor > 0))
@@ -110,35 +121,25 @@ Var<B, 0> spectral_distance(const Sequence<B>& any_x, const Sequence<B>& any_y, 
   auto& ctx = x.context();
   long frames = 0;
   for (long n = 0; n < any_x.batch(); ++n) frames += any_x.length(n);
-  const double per_frame = frames > 0 ? 1 / static_cast<double>(frames) : 0;
-  const double per_bin = any_x.channels() > 0 ? per_frame / static_cast<double>(any_x.channels()) : 0;
+  kernel::SpectralShares share;
+  if (frames > 0) share.frame = 1 / static_cast<double>(frames);
+  if (any_x.channels() > 0) share.bin = share.frame / static_cast<double>(any_x.channels());
 
-  const auto kept = ctx.template empty_of<W>(Shape<1>{kernel::spectral_sums});
-  W* const sums = kept.data();
-  kernel::spectral_distance_sums(ctx.backend(), terms, x.in(), y.in(), pointer(lengths), sums);
-  W total = W(terms.difference * per_bin) * sums[0] + W(terms.log_distance * per_bin) * sums[1] +
-            W(terms.log_square * per_bin) * sums[2] + W(terms.log_root * per_frame) * sums[5];
-  if (terms.convergence != 0 && sums[4] > W(0)) total += W(terms.convergence) * sqrt(sums[3] / sums[4]);
+  const auto sums = ctx.template empty_of<W>(Shape<1>{kernel::spectral_sums});
+  kernel::spectral_distance_sums(ctx.backend(), terms, x.in(), y.in(), pointer(lengths), sums.data());
+  auto loss = ctx.empty(Shape<0>{});
+  kernel::spectral_distance_value(ctx.backend(), terms, share, static_cast<const W*>(sums.data()), loss.data());
   return record(
-      ctx.full(Shape<0>{}, static_cast<S>(total)),
+      std::move(loss),
       [=](Context<B>& c, const Tensor<B, 0>& dloss) {
         const auto dx = c.sink(x);
         const auto dy = c.sink(y);
         if (!dx && !dy) return;
-        const W d(*dloss.data());
-        const W* const s = kept.data();
-        kernel::SpectralFactors<S> f{};
-        f.sum[0] = static_cast<S>(d * W(terms.difference * per_bin));
-        f.sum[1] = static_cast<S>(d * W(terms.log_distance * per_bin));
-        f.sum[2] = static_cast<S>(d * W(terms.log_square * per_bin));
-        f.sum[5] = static_cast<S>(d * W(terms.log_root * per_frame));
-        if (terms.convergence != 0 && s[3] > W(0) && s[4] > W(0)) {
-          // sqrt(s3 / s4): its derivatives are 1 / (2 sqrt(s3 s4)) and -sqrt(s3 / s4) / (2 s4).
-          const W half = d * W(0.5 * terms.convergence);
-          f.sum[3] = static_cast<S>(half / sqrt(s[3] * s[4]));
-          f.sum[4] = static_cast<S>(-half * sqrt(s[3] / s[4]) / s[4]);
-        }
-        kernel::spectral_distance_backward(c.backend(), terms, f, x.in(), y.in(), pointer(lengths), dx, dy);
+        const auto factors = c.empty(Shape<1>{kernel::spectral_sums});
+        kernel::spectral_distance_factors(c.backend(), terms, share, static_cast<const S*>(dloss.data()),
+                                          static_cast<const W*>(sums.data()), factors.data());
+        kernel::spectral_distance_backward(c.backend(), terms, static_cast<const S*>(factors.data()), x.in(), y.in(),
+                                           pointer(lengths), dx, dy);
       },
       x, y);
 }

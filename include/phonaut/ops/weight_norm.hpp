@@ -7,15 +7,15 @@ namespace phonaut {
 
 namespace kernel {
 
-/// y[r] = gain[r] x[r]. Weights are small beside what is done with them: no kernel of its own.
+/// y[r] = gain[r] x[r].
 template <class S>
-void scale_rows(View<const S, 2> x, const S* gain, View<S, 2> y) {
+void scale_rows(const Reference&, View<const S, 2> x, const S* gain, View<S, 2> y) {
   for (long r = 0; r < x.shape[0]; ++r)
     for (long c = 0; c < x.shape[1]; ++c) y.row(r)[c] = gain[r] * x.row(r)[c];
 }
 /// dgain[r] (= or +=) <dy[r], unit[r]>.
 template <class S>
-void row_products(View<const S, 2> dy, View<const S, 2> unit, Sink<S, 1> dgain) {
+void row_products(const Reference&, View<const S, 2> dy, View<const S, 2> unit, Sink<S, 1> dgain) {
   using W = Wide<S>;
   for (long r = 0; r < dy.shape[0]; ++r) {
     W total = 0;
@@ -23,6 +23,9 @@ void row_products(View<const S, 2> dy, View<const S, 2> unit, Sink<S, 1> dgain) 
     dgain.put(r, S(total));
   }
 }
+
+void scale_rows(const Cuda& cuda, View<const float, 2> x, const float* gain, View<float, 2> y);
+void row_products(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> unit, Sink<float, 1> dgain);
 
 }  // namespace kernel
 
@@ -43,16 +46,16 @@ Var<B, R> weight_norm(const Var<B, R>& direction, const Var<B, 1>& gain) {
   const Tensor<B, 1> inverse = ctx.empty(Shape<1>{rows});
   constexpr double least = 1e-12;
   kernel::unit_rows_forward(ctx.backend(), least, as_matrix(v.in()), unit.out(), inverse.data());
-  kernel::scale_rows(unit.in(), static_cast<const S*>(gain.in().data), as_matrix(y.out()));
+  kernel::scale_rows(ctx.backend(), unit.in(), static_cast<const S*>(gain.in().data), as_matrix(y.out()));
   return record(
       std::move(y),
       [=](Context<B>& c, const Tensor<B, R>& dy) {
         const View<const S, 2> rows_of_dy = as_matrix(dy.in());
-        if (auto dgain = c.sink(gain)) kernel::row_products(rows_of_dy, unit.in(), dgain);
+        if (auto dgain = c.sink(gain)) kernel::row_products(c.backend(), rows_of_dy, unit.in(), dgain);
         const Sink<S, R> dv = c.sink(v);
         if (!dv) return;
         const Tensor<B, 2> dunit = c.empty(Shape<2>{rows, width});
-        kernel::scale_rows(rows_of_dy, static_cast<const S*>(gain.in().data), dunit.out());
+        kernel::scale_rows(c.backend(), rows_of_dy, static_cast<const S*>(gain.in().data), dunit.out());
         kernel::unit_rows_backward(c.backend(), least, dunit.in(), unit.in(), static_cast<const S*>(inverse.data()),
                                    Sink<S, 2>(dv.data, {rows, width}, dv.add));
       },

@@ -63,11 +63,37 @@ PHONAUT_HD PHONAUT_INLINE bool real_row(long row, long time, const long* lengths
   return !lengths || row % time < lengths[row / time];
 }
 
-/// Factors of the gradients of the sums above.
-template <class S>
-struct SpectralFactors {
-  S sum[spectral_sums];
+/// What one real frame, and one bin of it, counts in a mean over the batch.
+struct SpectralShares {
+  double frame = 0, bin = 0;
 };
+
+/// The weighted sum of the terms.
+template <class W>
+PHONAUT_HD PHONAUT_INLINE W spectral_value(const SpectralTerms& terms, const SpectralShares& share, const W* sums) {
+  using math::sqrt;
+  W total = W(terms.difference * share.bin) * sums[0] + W(terms.log_distance * share.bin) * sums[1] +
+            W(terms.log_square * share.bin) * sums[2] + W(terms.log_root * share.frame) * sums[5];
+  if (terms.convergence != 0 && sums[4] > W(0)) total += W(terms.convergence) * sqrt(sums[3] / sums[4]);
+  return total;
+}
+/// Its derivatives by the sums, times `d`.
+template <class S, class W>
+PHONAUT_HD PHONAUT_INLINE void spectral_factors(const SpectralTerms& terms, const SpectralShares& share, W d,
+                                                const W* sums, S* factors) {
+  using math::sqrt;
+  factors[0] = static_cast<S>(d * W(terms.difference * share.bin));
+  factors[1] = static_cast<S>(d * W(terms.log_distance * share.bin));
+  factors[2] = static_cast<S>(d * W(terms.log_square * share.bin));
+  factors[3] = factors[4] = S(0);
+  factors[5] = static_cast<S>(d * W(terms.log_root * share.frame));
+  if (terms.convergence != 0 && sums[3] > W(0) && sums[4] > W(0)) {
+    // sqrt(s3 / s4): its derivatives are 1 / (2 sqrt(s3 s4)) and -sqrt(s3 / s4) / (2 s4).
+    const W half = d * W(0.5 * terms.convergence);
+    factors[3] = static_cast<S>(half / sqrt(sums[3] * sums[4]));
+    factors[4] = static_cast<S>(-half * sqrt(sums[3] / sums[4]) / sums[4]);
+  }
+}
 
 }  // namespace kernel
 }  // namespace phonaut
