@@ -20,7 +20,7 @@ struct CornerSoftmax {
 
 /// p (2^bits), the first channel most significant: channels are independent, so it grows by doubling.
 template <class S>
-void corner_probabilities(const CornerSoftmax& o, const S* x, long bits, Wide<S>* p) {
+PHONAUT_HD PHONAUT_INLINE void corner_probabilities(const CornerSoftmax& o, const S* x, long bits, Wide<S>* p) {
   using math::sigmoid;
   using W = Wide<S>;
   p[0] = W(1);
