@@ -9,11 +9,101 @@ namespace phonaut::kernel {
 
 namespace {
 
+constexpr int kLanes = 8;  // frames that a block of 32 channels reads at once
+
+/// The channel of an utterance that a thread of such a block works on, together with the threads of other lanes.
+struct ChannelLane {
+  long n, c, lane, real;
+  bool inside;
+
+  __device__ ChannelLane(long at, long groups, long channels, const long* frames, long time)
+      : n(at / groups),
+        c(at % groups * cuda::warp_lanes + threadIdx.x % cuda::warp_lanes),
+        lane(threadIdx.x / cuda::warp_lanes),
+        real(frames ? frames[n] : time),
+        inside(c < channels) {}
+  /// Σ f(t) over the real frames; all threads of the block must come here.
+  template <int K, class F>
+  __device__ cuda::Sums<K> sum(const F& f) const {
+    PHONAUT_SHARED(cuda::Sums<K>, part, (kLanes * cuda::warp_lanes));
+    cuda::Sums<K> total{};
+    for (long t = lane; inside && t < real; t += kLanes) total = total + f(t);
+    __syncthreads();  // an earlier sum may still be read
+    part[threadIdx.x] = total;
+    __syncthreads();
+    total = part[threadIdx.x % cuda::warp_lanes];
+    for (int i = 1; i < kLanes; ++i) total = total + part[i * cuda::warp_lanes + threadIdx.x % cuda::warp_lanes];
+    return total;
+  }
+  template <class Value>
+  __device__ CmvnMoments<double> moments(const UtteranceCmvn& o, const Value& value) const {
+    CmvnMoments<double> m{0, 1, 0, 0, 0, real};
+    m.mean = sum<1>([&](long t) { return cuda::Sums<1>{{value(t)}}; }).of[0] / static_cast<double>(real);
+    if (!o.variance) return m;
+    const auto square = [&](long t) {
+      const double d = value(t) - m.mean;
+      return cuda::Sums<1>{{d * d}};
+    };
+    scale_by_variance(o, sum<1>(square).of[0], m);
+    return m;
+  }
+};
+
+__global__ void __launch_bounds__(kLanes* cuda::warp_lanes)
+    utterance_cmvn_kernel(UtteranceCmvn o, View<const float, 3> x, const long* frames, View<float, 3> y) {
+  const long time = x.shape[1], groups = (x.shape[2] + cuda::warp_lanes - 1) / cuda::warp_lanes;
+  for (long at = blockIdx.x; at < x.shape[0] * groups; at += gridDim.x) {
+    const ChannelLane own(at, groups, x.shape[2], frames, time);
+    const auto value = [&](long t) { return static_cast<double>(x(own.n, t, own.c)); };
+    const CmvnMoments<double> m = own.moments(o, value);
+    for (long t = own.lane; own.inside && t < time; t += kLanes)
+      y(own.n, t, own.c) = t < own.real ? static_cast<float>((value(t) - m.mean) * m.scale) : 0.f;
+  }
+}
+
+/// dx_j = dy_j r - r/n Σ dy + 2q dr/dv (x_j - m) Σ dy (x - m): every frame has the same window.
+__global__ void __launch_bounds__(kLanes* cuda::warp_lanes)
+    utterance_cmvn_backward_kernel(UtteranceCmvn o, View<const float, 3> dy, View<const float, 3> x, const long* frames,
+                                   Sink<float, 3> dx) {
+  const long time = x.shape[1], groups = (x.shape[2] + cuda::warp_lanes - 1) / cuda::warp_lanes;
+  for (long at = blockIdx.x; at < x.shape[0] * groups; at += gridDim.x) {
+    const ChannelLane own(at, groups, x.shape[2], frames, time);
+    const auto value = [&](long t) { return static_cast<double>(x(own.n, t, own.c)); };
+    const auto slope = [&](long t) { return static_cast<double>(dy(own.n, t, own.c)); };
+    const CmvnMoments<double> m = own.moments(o, value);
+    const auto both = own.sum<2>([&](long t) { return cuda::Sums<2>{{slope(t), slope(t) * (value(t) - m.mean)}}; });
+    const double flat = -m.scale / static_cast<double>(own.real) * both.of[0], along = -m.share * m.fall * both.of[1];
+    for (long t = own.lane; own.inside && t < time; t += kLanes) {
+      const double g = t < own.real ? slope(t) * m.scale + flat + along * (value(t) - m.mean) : 0;
+      cuda::put(dx(own.n, t, own.c), static_cast<float>(g), dx.add);
+    }
+  }
+}
+
+cuda::Grid channel_groups(View<const float, 3> x) {
+  const long groups = (x.shape[2] + cuda::warp_lanes - 1) / cuda::warp_lanes;
+  return {std::min(x.shape[0] * groups, cuda::most_blocks), kLanes * cuda::warp_lanes};
+}
+
+}  // namespace
+
+void cmvn_forward(const Cuda& cuda, const UtteranceCmvn& o, View<const float, 3> x, const long* lengths,
+                  View<float, 3> y) {
+  if (x.size() == 0) return;
+  const cuda::Brought<long> frames(cuda, lengths, x.shape[0]);
+  cuda::launch(cuda, "cmvn", channel_groups(x), utterance_cmvn_kernel, o, x, frames.data(), y);
+}
+void cmvn_backward(const Cuda& cuda, const UtteranceCmvn& o, View<const float, 3> dy, View<const float, 3> x,
+                   const long* lengths, Sink<float, 3> dx, View<double, 2>) {
+  if (x.size() == 0) return;
+  const cuda::Brought<long> frames(cuda, lengths, x.shape[0]);
+  cuda::launch(cuda, "cmvn", channel_groups(x), utterance_cmvn_backward_kernel, o, dy, x, frames.data(), dx);
+}
+
 /// A thread per channel of an utterance, whose windows follow one another.
-template <class Options>
-void normalise(const Cuda& cuda, const Options& options, View<const float, 3> x, const long* lengths,
-               View<float, 3> y) {
-  const Options o = options;
+void cmvn_forward(const Cuda& cuda, const SlidingCmvn& options, View<const float, 3> x, const long* lengths,
+                  View<float, 3> y) {
+  const SlidingCmvn o = options;
   const long time = x.shape[1], channels = x.shape[2];
   const cuda::Brought<long> brought(cuda, lengths, x.shape[0]);
   const long* frames = brought.data();
@@ -29,10 +119,9 @@ void normalise(const Cuda& cuda, const Options& options, View<const float, 3> x,
   });
 }
 
-template <class Options>
-void normalise_backward(const Cuda& cuda, const Options& options, View<const float, 3> dy, View<const float, 3> x,
-                        const long* lengths, Sink<float, 3> dx) {
-  const Options o = options;
+void cmvn_backward(const Cuda& cuda, const SlidingCmvn& options, View<const float, 3> dy, View<const float, 3> x,
+                   const long* lengths, Sink<float, 3> dx, View<double, 2>) {
+  const SlidingCmvn o = options;
   const long time = x.shape[1], channels = x.shape[2];
   const cuda::Brought<long> brought(cuda, lengths, x.shape[0]);
   const long* frames = brought.data();
@@ -66,25 +155,6 @@ void normalise_backward(const Cuda& cuda, const Options& options, View<const flo
     }
     for (long i = real; i < time && !dx.add; ++i) dx.data[at + i * channels] = 0;
   });
-}
-
-}  // namespace
-
-void cmvn_forward(const Cuda& cuda, const UtteranceCmvn& o, View<const float, 3> x, const long* lengths,
-                  View<float, 3> y) {
-  normalise(cuda, o, x, lengths, y);
-}
-void cmvn_forward(const Cuda& cuda, const SlidingCmvn& o, View<const float, 3> x, const long* lengths,
-                  View<float, 3> y) {
-  normalise(cuda, o, x, lengths, y);
-}
-void cmvn_backward(const Cuda& cuda, const UtteranceCmvn& o, View<const float, 3> dy, View<const float, 3> x,
-                   const long* lengths, Sink<float, 3> dx, View<double, 2>) {
-  normalise_backward(cuda, o, dy, x, lengths, dx);
-}
-void cmvn_backward(const Cuda& cuda, const SlidingCmvn& o, View<const float, 3> dy, View<const float, 3> x,
-                   const long* lengths, Sink<float, 3> dx, View<double, 2>) {
-  normalise_backward(cuda, o, dy, x, lengths, dx);
 }
 
 void dmel_encode(const Cuda& cuda, View<const float, 3> x, const long* lengths, double low, double step, long levels,

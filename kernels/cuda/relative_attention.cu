@@ -121,26 +121,29 @@ void relative_attention_backward(const Cuda& cuda, const RelativeAttention<float
                          dscores(n, h, t, s) = seen ? weights(n, h, t, s) * (dweights(n, h, t, s) - along) : 0.f;
                        }
                      });
-  // Products over all heads of an utterance: rows of dscores (or its columns, for the keys) times frames.
+  // Rows of dscores (or its columns, for the keys) times frames: over all heads of an utterance, or over all utterances
+  // of a head, whichever takes fewer calls.
   const auto product = [&](const HeadFrames<float>& to, const View<const float, 3>& from, bool transposed) {
     if (!to.frames.data || width == 0) return;
-    for (long n = 0; n < batch; ++n)
+    const bool by_head = heads < batch;
+    const long each = queries * keys, scores_step = by_head ? each : heads * each;
+    for (long i = 0; i < (by_head ? heads : batch); ++i)
       gemm(cuda, Gemm<float>{.m = transposed ? keys : queries,
                              .n = width,
                              .k = transposed ? queries : keys,
-                             .a = scratch + n * heads * queries * keys,
+                             .a = scratch + i * scores_step,
                              .a_row = transposed ? 1 : keys,
                              .a_col = transposed ? keys : 1,
-                             .b = from.data + n * from.stride[0],
+                             .b = from.data + i * (by_head ? width : from.stride[0]),
                              .b_row = from.stride[1],
                              .b_col = 1,
-                             .c = to.frames.data + n * to.frames.stride[0],
+                             .c = to.frames.data + i * (by_head ? width : to.frames.stride[0]),
                              .c_row = to.frames.stride[1],
                              .add = to.add,
-                             .batch = heads,
-                             .a_batch = queries * keys,
-                             .b_batch = width,
-                             .c_batch = width});
+                             .batch = by_head ? batch : heads,
+                             .a_batch = by_head ? heads * each : each,
+                             .b_batch = by_head ? from.stride[0] : width,
+                             .c_batch = by_head ? to.frames.stride[0] : width});
   };
   product(dq, a.k, false);
   product(dk, a.q, true);

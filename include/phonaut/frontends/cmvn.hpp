@@ -58,6 +58,17 @@ struct CmvnMoments {
   long begin, end;
 };
 
+/// The moments of a whole utterance that follow from Σ (x - mean)² over its frames.
+template <class W>
+PHONAUT_HD PHONAUT_INLINE void scale_by_variance(const UtteranceCmvn& o, const W& square, CmvnMoments<W>& m) {
+  using math::sqrt;
+  m.share = W(1) / W(static_cast<double>(std::max(1L, m.end - m.begin - (o.unbiased ? 1 : 0))));
+  const W variance = square * m.share;
+  const W deviation = sqrt(o.eps_outside ? variance : variance + W(o.eps));
+  m.scale = W(1) / (o.eps_outside ? deviation + W(o.eps) : deviation);
+  m.fall = deviation > W(0) ? m.scale * m.scale / deviation : W(0);
+}
+
 /// Calls f(i, moments) for each frame of one channel; x has `time` values, `step` apart.
 template <class S, class Options, class F>
 PHONAUT_HD PHONAUT_INLINE void for_each_window(const Options& o, const S* x, long time, long step, const F& f) {
@@ -93,16 +104,12 @@ PHONAUT_HD PHONAUT_INLINE void for_each_window(const Options& o, const S* x, lon
           m.scale = end - begin == 1 ? W(0) : W(1) / sqrt(max(variance, W(least)));
           m.fall = variance > W(least) ? m.scale * m.scale * m.scale : W(0);
         } else {
-          W variance(0);
+          W square(0);
           for (long j = 0; j < time; ++j) {
             const W d = W(x[j * step]) - m.mean;
-            variance += d * d;
+            square += d * d;
           }
-          m.share = W(1) / W(static_cast<double>(std::max(1L, end - begin - (o.unbiased ? 1 : 0))));
-          variance *= m.share;
-          const W deviation = sqrt(o.eps_outside ? variance : variance + W(o.eps));
-          m.scale = W(1) / (o.eps_outside ? deviation + W(o.eps) : deviation);
-          m.fall = deviation > W(0) ? m.scale * m.scale / deviation : W(0);
+          scale_by_variance(o, square, m);
         }
       }
     }

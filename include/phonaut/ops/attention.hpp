@@ -17,8 +17,10 @@ struct AttentionOptions {
 
 namespace kernel {
 
-/// Queries that meet their keys at one time.
-constexpr long attention_block = 64;
+/// Queries that meet their keys at one time: on a processor, as many as have their scores in its cache; on a GPU,
+/// enough to keep it busy.
+template <class B>
+constexpr long attention_block = std::is_same_v<typename B::Memory, HostMemory> ? 64 : 512;
 
 /// One block of queries of one utterance: which they are, and how many keys they see.
 struct AttentionBlock {
@@ -26,11 +28,11 @@ struct AttentionBlock {
 };
 
 /// Calls run(block) for all blocks of queries, utterance by utterance.
-template <class F>
+template <class B, class F>
 void for_each_attention_block(const Shape<3>& q, const Shape<3>& k, const long* lengths, bool causal, const F& run) {
   for (long n = 0; n < q[0]; ++n)
-    for (long first = 0; first < q[1]; first += attention_block) {
-      const long queries = std::min(attention_block, q[1] - first);
+    for (long first = 0; first < q[1]; first += attention_block<B>) {
+      const long queries = std::min(attention_block<B>, q[1] - first);
       const long keys = lengths ? lengths[n] : k[1];
       run(AttentionBlock{n, first, queries, causal ? std::min(keys, first + queries) : keys});
     }
@@ -65,7 +67,7 @@ template <class B, class S>
 void attention_forward(const B& backend, View<const S, 3> q, View<const S, 3> k, View<const S, 3> v,
                        const AttentionOptions& options, const long* lengths, long* seen, S* weights, View<S, 3> y) {
   const long width = v.shape[2] / options.heads;
-  for_each_attention_block(q.shape, k.shape, lengths, options.causal, [&](const AttentionBlock& at) {
+  for_each_attention_block<B>(q.shape, k.shape, lengths, options.causal, [&](const AttentionBlock& at) {
     const View<S, 3> w(weights, {options.heads, at.queries, at.keys});
     attention_weights(backend, q, k, options.heads, options.causal, at, seen, w);
     gemm(backend, Gemm<S>{.m = at.queries,
@@ -91,7 +93,7 @@ void attention_backward(const B& backend, View<const S, 3> dy, View<const S, 3> 
                         View<const S, 3> v, const AttentionOptions& options, const long* lengths, long* seen,
                         S* weights, S* dweights, View<S, 3> dq, View<S, 3> dk, View<S, 3> dv) {
   const long heads = options.heads, width = q.shape[2] / heads, v_width = v.shape[2] / heads;
-  for_each_attention_block(q.shape, k.shape, lengths, options.causal, [&](const AttentionBlock& at) {
+  for_each_attention_block<B>(q.shape, k.shape, lengths, options.causal, [&](const AttentionBlock& at) {
     const View<S, 3> w(weights, {heads, at.queries, at.keys});
     const long each = at.queries * at.keys;
     const S* dy_block = dy.data + at.n * dy.stride[0] + at.first * dy.stride[1];
@@ -177,9 +179,10 @@ struct AttentionScratch {
   Tensor<B, 1> weights;
   Lengths seen;
 
-  AttentionScratch(Context<B>& ctx, const AttentionOptions& options, long keys)
-      : weights(ctx.empty(Shape<1>{options.heads * kernel::attention_block * keys})) {
-    if (options.causal) seen = ctx.empty_lengths(options.heads * kernel::attention_block);
+  AttentionScratch(Context<B>& ctx, const AttentionOptions& options, long queries, long keys) {
+    const long rows = options.heads * std::min(kernel::attention_block<B>, queries);
+    weights = ctx.empty(Shape<1>{rows * keys});
+    if (options.causal) seen = ctx.empty_lengths(rows);
   }
 };
 
@@ -206,7 +209,7 @@ Var<B, 3> attention(const Var<B, 3>& any_q, const Var<B, 3>& k, const Var<B, 3>&
   auto y = ctx.empty(Shape<3>{qs[0], qs[1], vs[2]});
   const long* counts = lengths ? lengths.data() : nullptr;
   {
-    const detail::AttentionScratch<B> scratch(ctx, options, ks[1]);
+    const detail::AttentionScratch<B> scratch(ctx, options, qs[1], ks[1]);
     kernel::attention_forward(ctx.backend(), q.in(), k.in(), v.in(), options, counts,
                               scratch.seen ? scratch.seen.data() : nullptr, scratch.weights.data(), y.out());
   }
@@ -219,7 +222,8 @@ Var<B, 3> attention(const Var<B, 3>& any_q, const Var<B, 3>& k, const Var<B, 3>&
         Tensor<B, 3> dq;
         if (dx) dq = c.empty(q.shape());
         {
-          const detail::AttentionScratch<B> scratch(c, options, k.extent(1)), more(c, options, k.extent(1));
+          const long queries = q.extent(1), keys = k.extent(1);
+          const detail::AttentionScratch<B> scratch(c, options, queries, keys), more(c, options, queries, keys);
           kernel::attention_backward(c.backend(), dy.in(), q.in(), k.in(), v.in(), options,
                                      lengths ? lengths.data() : nullptr, scratch.seen ? scratch.seen.data() : nullptr,
                                      scratch.weights.data(), more.weights.data(), dq.out(), View<S, 3>(dk),
