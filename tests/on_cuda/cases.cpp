@@ -26,6 +26,9 @@ void check_case(const char* where, const Case& c) {
 
 }  // namespace
 
+// For scripts that ask before they begin.
+TEST_CASE("there is a GPU", "[.]") { REQUIRE(cuda_available()); }
+
 TEST_CASE("ops on Cuda agree with double precision and dual numbers", "[cases]") {
   std::set<std::string> ops;
   for (const Case& c : all_cases()) ops.insert(c.op);
