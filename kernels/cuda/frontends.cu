@@ -4,6 +4,7 @@
 #include "phonaut/frontends/dmel.hpp"
 #include "phonaut/frontends/feature_stream.hpp"
 #include "phonaut/frontends/griffin_lim.hpp"
+#include "reduce.cuh"
 
 namespace phonaut::kernel {
 
