@@ -7,10 +7,16 @@
 #include "io_support.hpp"
 #include "parallel_support.hpp"
 #include "phonaut/core/recompute.hpp"
+#include "phonaut/losses/contrastive.hpp"
 #include "phonaut/losses/decorrelation.hpp"
 #include "phonaut/losses/diversity.hpp"
+#include "phonaut/losses/mutual_information.hpp"
 #include "phonaut/losses/sliced_wasserstein.hpp"
+#include "phonaut/losses/speaker.hpp"
 #include "phonaut/parallel/threads.hpp"
+#include "phonaut/quantizers/lfq.hpp"
+#include "phonaut/quantizers/mvq.hpp"
+#include "phonaut/quantizers/wasserstein_codes.hpp"
 #include "phonaut/training/checkpoint.hpp"
 
 using namespace phonaut;
@@ -238,7 +244,7 @@ TEST_CASE("losses of statistics are those of the whole batch, with their gradien
   const auto values_x = normal(Shape<2>{rows, dims}, 1).data, values_y = normal(Shape<2>{rows, dims}, 2).data;
   const auto check = [&](const char* what, const auto& loss_of) {
     INFO(what);
-    /// Loss, then the gradients of the rows that this rank has.
+    /// Loss, then the gradients of the rows that this rank has, and of a weight that meets them.
     const auto run = [&](const Ranks& ranks) {
       Context<Ref> ctx(Ref{}, 3);
       ctx.join(ranks);
@@ -247,50 +253,112 @@ TEST_CASE("losses of statistics are those of the whole batch, with their gradien
       const long first = ranks.alone() ? 0 : ranks.rank() == 0 ? 0 : ranks.rank() == 1 ? 5 : rows;
       const long end = ranks.alone() ? rows : ranks.rank() == 0 ? 5 : rows;
       const auto part = [&](const std::vector<double>& all) {
-        return ctx.variable(tensor_of<Ref>(Shape<2>{end - first, dims},
-                                           std::vector<double>(all.begin() + first * dims, all.begin() + end * dims)));
+        const auto rows_of_rank = tensor_of<Ref>(
+            Shape<2>{end - first, dims}, std::vector<double>(all.begin() + first * dims, all.begin() + end * dims));
+        return end > first ? ctx.variable(rows_of_rank) : ctx.constant(rows_of_rank);
       };
       const auto x = part(values_x), y = part(values_y);
-      const Var<Ref, 0> loss = loss_of(x, y);
-      std::vector<std::vector<double>> said{{item(loss)}, {}, {}};
-      if (end == first) return said;  // an empty value wants no gradient
+      const auto weight = ctx.variable(tensor_of<Ref>(Shape<0>{}, std::vector{0.3}));
+      const Var<Ref, 0> loss = loss_of(x, y, weight);
+      std::vector<std::vector<double>> said{{item(loss)}, {}, {}, {}};
+      if (!ctx.wants_gradient(loss)) return said;
       const auto gradients = ctx.backward(loss);
-      if (gradients.has(x)) said[1] = to_vector(gradients[x]);
-      if (gradients.has(y)) said[2] = to_vector(gradients[y]);
+      if (end > first && gradients.has(x)) said[1] = to_vector(gradients[x]);
+      if (end > first && gradients.has(y)) said[2] = to_vector(gradients[y]);
+      if (gradients.has(weight)) said[3] = to_vector(gradients[weight]);
       return said;
     };
     const auto one = run(Ranks());
     const auto all = on_threads<std::vector<std::vector<double>>>(3, run);
-    std::vector<std::vector<double>> joined(3);
+    std::vector<std::vector<double>> joined(4);
     for (const auto& rank : all) {
       CHECK(rank[0] == all[0][0]);
       for (const size_t i : {size_t(1), size_t(2)}) joined[i].insert(joined[i].end(), rank[i].begin(), rank[i].end());
+      if (rank[3].empty()) continue;
+      joined[3].resize(1, 0.0);
+      joined[3][0] += rank[3][0];  // parts of one gradient
     }
     CHECK(all[0][0][0] == Approx(one[0][0]).epsilon(1e-12));
-    for (const size_t i : {size_t(1), size_t(2)}) {
+    CHECK((!one[1].empty() || !one[3].empty()));
+    for (size_t i = 1; i < joined.size(); ++i) {
       if (one[i].empty()) continue;
       CHECK(distance(joined[i], one[i]) < 1e-12);  // double precision, a few terms
     }
   };
-  check("SIGReg", [](const auto& x, const auto&) { return sigreg(x, random_slices(x.context(), dims, 100)); });
-  check("VICReg", [](const auto& x, const auto& y) { return vicreg_loss(x, y); });
-  check("Barlow Twins", [](const auto& x, const auto& y) { return barlow_loss(x, y); });
-  check("diversity", [](const auto& x, const auto&) {
+  check("SIGReg",
+        [](const auto& x, const auto&, const auto&) { return sigreg(x, random_slices(x.context(), dims, 100)); });
+  check("VICReg", [](const auto& x, const auto& y, const auto&) { return vicreg_loss(x, y); });
+  check("Barlow Twins", [](const auto& x, const auto& y, const auto&) { return barlow_loss(x, y); });
+  check("diversity", [](const auto& x, const auto&, const auto&) {
     return diversity_loss(reshape(x, Shape<3>{x.extent(0), 2, dims / 2}));
   });
-  CHECK_THROWS_WITH(
-      run_on_threads(2,
-                     [](const Ranks& ranks) {
-                       Context<Ref> ctx;
-                       ctx.join(ranks);
-                       ctx.train();
-                       sliced_wasserstein(ctx.constant(ctx.zeros(Shape<2>{4, dims})), random_slices(ctx, dims, 3));
-                     }),
-      "sliced_wasserstein: needs the whole batch, but this rank has one of 2 shares of it; it works on one rank alone");
+  check("NT-Xent", [](const auto& x, const auto& y, const auto&) { return ntxent_loss(x, y); });
+  check("CLIP", [](const auto& x, const auto& y, const auto& weight) { return clip_loss(x, y, weight); });
+  check("GE2E", [](const auto& x, const auto&, const auto& weight) {
+    return ge2e_loss(reshape(x, Shape<3>{x.extent(0), 3, dims / 3}), weight);
+  });
+  check("CLUB", [](const auto& x, const auto& y, const auto&) {
+    return club_bound(GaussianGuess<Ref>{x, 0.3 * (x - y)}, y);
+  });
+  check("sliced Wasserstein", [](const auto& x, const auto&, const auto&) {
+    return sliced_wasserstein(x, random_slices(x.context(), dims, 5));
+  });
+  check("lookup-free codes", [](const auto& x, const auto&, const auto&) {
+    const auto e = corner_entropies(x, {.inverse_temperature = 0.4});
+    return reshape(slice(e, 0, 0, 1) - 0.7 * slice(e, 0, 1, 2), Shape<0>{});
+  });
+  check("VQ-WAE", [](const auto& x, const auto&, const auto& weight) {
+    auto& ctx = x.context();
+    const auto codebook = scale_by(weight, input(ctx, Shape<2>{4, dims}, normal(Shape<2>{4, dims}, 3).data));
+    const auto weights = scale_by(weight, input(ctx, Shape<1>{4}, std::vector{1.0, -1.0, 0.5, 2.0}));
+    return wasserstein_codes(x, codebook, weights, {.smoothing = 2, .iterations = 3});
+  });
+  const auto widths = on_threads<std::string>(2, [](const Ranks& ranks) {
+    return message_of<ShapeError>([&] {
+      Context<Ref> ctx;
+      ctx.join(ranks);
+      ctx.train();
+      gather_over_ranks(ctx.constant(ctx.zeros(Shape<2>{4, 3 + ranks.rank()})));
+    });
+  });
+  for (const std::string& m : widths) CHECK(m == "ranks: rank 0 has rows of 3 numbers, but rank 1 has rows of 4");
+}
+
+TEST_CASE("books are learned together from the whole batch", "[parallel][threads]") {
+  constexpr long rows = 9, dims = 4;
+  const auto values = normal(Shape<2>{rows, dims}, 4).data;
+  /// Terms of the loss, then the gradients of all weights.
+  const auto run = [&](const Ranks& ranks) {
+    Context<Reference64> ctx(Reference64{}, 2);
+    const MultiCodebookQuantizer<Reference64> model(ctx, {.dims = dims, .books = 2, .entries = 3});
+    ctx.join(ranks);
+    ctx.train();
+    const long first = ranks.rank() == 0 ? 0 : 4, end = ranks.alone() || ranks.rank() == 1 ? rows : 4;
+    const auto x = input(ctx, Shape<2>{end - first, dims},
+                         std::vector<double>(values.begin() + first * dims, values.begin() + end * dims));
+    const auto terms = model.losses(x, 2);
+    const auto loss = terms.reconstruction + terms.log_probability + 0.5 * terms.logits_entropy;
+    std::vector<std::vector<double>> said{
+        {item(terms.reconstruction), item(terms.log_probability), item(terms.logits_entropy), terms.code_entropy}, {}};
+    const auto gradients = ctx.backward(loss);
+    for_each_param(model, [&](const std::string&, const auto& p) {
+      const auto g = to_vector(gradients[p]);
+      said[1].insert(said[1].end(), g.begin(), g.end());
+    });
+    return said;
+  };
+  const auto one = run(Ranks());
+  const auto all = on_threads<std::vector<std::vector<double>>>(2, run);
+  CHECK(all[0][0] == all[1][0]);
+  CHECK(distance(all[0][0], one[0]) < 1e-13);  // sums of a few doubles in another order
+  auto sum = all[0][1];
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] += all[1][1][i];
+  CHECK(distance(sum, one[1]) < 1e-12);
 }
 
 TEST_CASE("k-means over ranks is k-means of all points", "[parallel][threads]") {
   const auto values = normal(Shape<2>{40, 3}, 5).data;
+  auto seeding = KmeansOptions::Seeding::rows;
   const auto run = [&](const Ranks& ranks) {
     Context<Reference64> ctx;
     ctx.join(ranks);
@@ -299,13 +367,16 @@ TEST_CASE("k-means over ranks is k-means of all points", "[parallel][threads]") 
     const long end = ranks.alone() || ranks.rank() > 0 ? 40 : 13;
     const auto points = tensor_of<Reference64>(
         Shape<2>{end - first, 3}, std::vector<double>(values.begin() + first * 3, values.begin() + end * 3));
-    auto clusters = kmeans(ctx, points, 12, {.iterations = 6});
+    auto clusters = kmeans(ctx, points, 12, {.seeding = seeding, .iterations = 6});
     clusters.counts = ctx.zeros(Shape<1>{12});
     kmeans_minibatch(ctx, points, clusters);
     return to_vector(clusters.means);
   };
-  const auto one = run(Ranks()), all = on_threads<std::vector<double>>(2, run)[1];
-  CHECK(distance(all, one) < 1e-13);  // sums of 40 doubles in another order
+  for (const auto s : {KmeansOptions::Seeding::rows, KmeansOptions::Seeding::plus_plus}) {
+    seeding = s;
+    const auto one = run(Ranks()), all = on_threads<std::vector<double>>(2, run)[1];
+    CHECK(distance(all, one) < 1e-13);  // sums of 40 doubles in another order
+  }
 }
 
 TEST_CASE("a loss that is not finite on one rank is dropped by all, and training goes on", "[parallel][threads]") {

@@ -32,40 +32,47 @@ BitProbabilities bit_probabilities(const Cuda& cuda, const CornerSoftmax& softma
   return {up, down, bits};
 }
 
+__device__ __forceinline__ double entropy(double p, double clamp) { return -p * math::log(p < clamp ? clamp : p); }
+
 }  // namespace
 
-void corner_entropies_forward(const Cuda& cuda, CornerSoftmax o, View<const float, 2> x, double* scratch,
-                              double* average, float* y) {
+void corner_sums(const Cuda& cuda, CornerSoftmax o, double share, View<const float, 2> x, double* scratch,
+                 double* sums) {
   const long rows = x.shape[0], codes = 1L << x.shape[1];
-  const double share = rows > 0 ? 1.0 / static_cast<double>(rows) : 0.0, clamp = o.clamp;
+  const double clamp = o.clamp;
   const cuda::Scratch<double> room(cuda, 2 * x.size());
   const BitProbabilities p = bit_probabilities(cuda, o, x, room.data());
-  const auto entropy = [=] __device__(double v) { return -v * math::log(v < clamp ? clamp : v); };
   cuda::reduce_columns<2>(
       cuda, "corner_entropies", rows, codes,
       [=] __device__(long r, long j) {
         const double v = p.of(r, j);
-        return cuda::Sums<2>{{v, entropy(v)}};
+        return cuda::Sums<2>{{v, entropy(v, clamp)}};
       },
       [=] __device__(long j, const cuda::Sums<2>& total) {
-        average[j] = share * total.of[0];
+        sums[j] = share * total.of[0];
         scratch[j] = share * total.of[1];
       });
-  cuda::reduce<2>(
-      cuda, "corner_entropies", codes,
-      [=] __device__(long j) {
-        return cuda::Sums<2>{{scratch[j], entropy(average[j])}};
-      },
-      [=] __device__(const cuda::Sums<2>& total) {
-        y[0] = static_cast<float>(total.of[0]);
-        y[1] = static_cast<float>(total.of[1]);
+  cuda::reduce<1>(
+      cuda, "corner_entropies", codes, [=] __device__(long j) { return cuda::Sums<1>{{scratch[j]}}; },
+      [=] __device__(const cuda::Sums<1>& total) { sums[codes] = total.of[0]; });
+}
+
+void corner_entropies_forward(const Cuda& cuda, CornerSoftmax o, View<const double, 1> of_batch, float* y) {
+  const long codes = of_batch.size() - 1;
+  const double clamp = o.clamp;
+  const double* const sums = of_batch.data;
+  cuda::reduce<1>(
+      cuda, "corner_entropies", codes, [=] __device__(long j) { return cuda::Sums<1>{{entropy(sums[j], clamp)}}; },
+      [=] __device__(const cuda::Sums<1>& total) {
+        y[0] = static_cast<float>(sums[codes]);
+        y[1] = static_cast<float>(total.of[0]);
       });
 }
 
-void corner_entropies_backward(const Cuda& cuda, CornerSoftmax o, const float* dy, View<const float, 2> x, double*,
-                               const double* average, Sink<float, 2> dx) {
+void corner_entropies_backward(const Cuda& cuda, CornerSoftmax o, double share, const float* dy, View<const float, 2> x,
+                               double*, const double* average, Sink<float, 2> dx) {
   const long rows = x.shape[0], bits = x.shape[1], codes = 1L << bits;
-  const double share = rows > 0 ? 1.0 / static_cast<double>(rows) : 0.0, clamp = o.clamp, gain = o.gain();
+  const double clamp = o.clamp, gain = o.gain();
   const cuda::Scratch<double> room(cuda, 2 * x.size());
   const BitProbabilities p = bit_probabilities(cuda, o, x, room.data());
   // With g_j = dloss/dp_j, dx_k = gain Σ_j ± p_j (g_j - <p, g>), where Σ_j ± p_j is up - down of bit k.

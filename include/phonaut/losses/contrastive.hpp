@@ -130,31 +130,33 @@ Var<B, 0> cpc_loss(const Var<B, 3>& contexts, const Var<B, 3>& targets, Weight<B
 }
 
 /// NT-Xent (T. Chen et al., SimCLR, 2020): of all 2N - 1 others, row i of x must find row i of y, and the reverse. Mean
-/// over the 2N rows of the cross-entropy of cosines / temperature. Throws ShapeError if the shapes differ.
+/// over the 2N rows of the cross-entropy of cosines / temperature. In training the rows are those of all ranks. Throws
+/// ShapeError if the shapes differ.
 template <class B>
 Var<B, 0> ntxent_loss(const Var<B, 2>& x, const Var<B, 2>& y, double temperature = 0.5) {
   check_same_shape("ntxent_loss", "x", x.shape(), "y", y.shape());
   auto& ctx = x.context();
-  detail::check_alone("ntxent_loss", ctx);
-  const long n = x.extent(0);
   const FullPrecision full(ctx);
-  const Var<B, 2> z = unit_rows(concatenate(std::vector{x, y}, 0), 1e-12);
+  const Var<B, 2> all_x = gather_over_ranks(x), all_y = gather_over_ranks(y);
+  const long n = all_x.extent(0);
+  const Var<B, 2> z = unit_rows(concatenate(std::vector{all_x, all_y}, 0), 1e-12);
   const Var<B, 2> logits = typename B::Scalar(1 / temperature) * linear(z, z);
   return cross_entropy(with_diagonal(logits, -std::numeric_limits<double>::infinity()),
                        detail::rotated_labels(ctx, 2 * n, n));
 }
 
 /// CLIP (A. Radford et al., 2021): row i of x must find row i of y among all of y, and the reverse; mean of both
-/// cross-entropies of s · cosines with s = min(exp(log_scale), most). Above `most` the scale gets no gradient.
+/// cross-entropies of s · cosines with s = min(exp(log_scale), most). Above `most` the scale gets no gradient. In
+/// training the rows are those of all ranks. Throws ShapeError if the shapes differ.
 template <class B>
 Var<B, 0> clip_loss(const Var<B, 2>& x, const Var<B, 2>& y, Weight<B, 0> log_scale, double most = 100) {
   check_same_shape("clip_loss", "x", x.shape(), "y", y.shape());
   auto& ctx = x.context();
-  detail::check_alone("clip_loss", ctx);
   const FullPrecision full(ctx);
-  const auto scale = map(ctx.lift(log_scale), formula::ClampedExp{static_cast<float>(most)});
-  const Var<B, 2> logits = scale_by(scale, linear(unit_rows(x, 1e-12), unit_rows(y, 1e-12)));
-  const Labels<B> labels = detail::rotated_labels(ctx, x.extent(0), 0);
+  const auto scale = map(whole_on_each_rank(ctx.lift(log_scale)), formula::ClampedExp{static_cast<float>(most)});
+  const Var<B, 2> all_x = unit_rows(gather_over_ranks(x), 1e-12), all_y = unit_rows(gather_over_ranks(y), 1e-12);
+  const Var<B, 2> logits = scale_by(scale, linear(all_x, all_y));
+  const Labels<B> labels = detail::rotated_labels(ctx, all_x.extent(0), 0);
   return typename B::Scalar(0.5) * (cross_entropy(logits, labels) + cross_entropy(permute(logits, {1, 0}), labels));
 }
 

@@ -37,13 +37,14 @@ Var<B, 0> guess_loss(const GaussianGuess<B>& guess, const Var<B, 2>& y) {
 /// CLUB: mean over rows of log q(y_i | x_i) - mean_j log q(y_j | x_i), an upper bound of the mutual information in nats
 /// where the guess is good. The mean over all pairs needs the first two moments of y only: time and memory are O(N D).
 /// P. Cheng et al., "CLUB: A Contrastive Log-ratio Upper Bound of Mutual Information", 2020. Train the guess with
-/// `guess_loss` on representations that are held constant, and hold the guess constant here. Throws ShapeError if the
-/// shapes differ.
+/// `guess_loss` on representations that are held constant, and hold the guess constant here. In training the rows are
+/// those of all ranks. Throws ShapeError if the shapes differ.
 template <class B>
-Var<B, 0> club_bound(const GaussianGuess<B>& guess, const Var<B, 2>& y) {
+Var<B, 0> club_bound(const GaussianGuess<B>& own_guess, const Var<B, 2>& own_y) {
   using S = typename B::Scalar;
-  detail::check_guess("club_bound", guess, y);
-  detail::check_alone("club_bound", y.context());
+  detail::check_guess("club_bound", own_guess, own_y);
+  const GaussianGuess<B> guess{gather_over_ranks(own_guess.mean), gather_over_ranks(own_guess.log_variance)};
+  const Var<B, 2> y = gather_over_ranks(own_y);
   const double rows = static_cast<double>(std::max(1L, y.extent(0)));
   const auto column_mean = [&](const Var<B, 2>& x) { return S(1 / rows) * sum_last(permute(x, {1, 0})); };
   // mean_j (y_j - μ)² - (y - μ)² = (mean y² - y²) - 2 μ (mean y - y), and the first part is taken as differences too,

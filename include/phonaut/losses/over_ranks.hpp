@@ -2,6 +2,8 @@
 // Losses of a batch that several ranks share. The rule that all of them keep: a loss has the same value on every rank,
 // that of the whole batch, and each rank has its own part of the gradient; the sum of the parts over ranks is the
 // gradient of the whole batch. In inference nothing is reduced.
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <type_traits>
 #include <vector>
@@ -9,6 +11,7 @@
 #include "phonaut/core/param.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/frames.hpp"
+#include "phonaut/ops/scale_gradient.hpp"
 
 namespace phonaut {
 
@@ -32,13 +35,39 @@ void all_reduce(Context<B>& ctx, T* values, long n) {
   }
 }
 
-/// For what looks at a whole batch and cannot look at the shares of other ranks: a wrong number would look like a right
-/// one. Throws ConfigError unless alone.
+/// The rows of all ranks behind each other, and where those of this rank begin.
 template <class B>
-void check_alone(const char* op, const Context<B>& ctx) {
-  if (!ctx.batch_ranks().alone())
-    throw ConfigError(concat(op, ": needs the whole batch, but this rank has one of ", ctx.batch_ranks().size(),
-                             " shares of it; it works on one rank alone"));
+struct GatheredRows {
+  Tensor<B, 2> all;
+  long first = 0;
+};
+/// Throws ShapeError, on every rank, where ranks have rows of different widths.
+template <class B>
+GatheredRows<B> gather_rows(Context<B>& ctx, const Tensor<B, 2>& own) {
+  using S = typename B::Scalar;
+  const Ranks& ranks = ctx.batch_ranks();
+  if (ranks.alone()) return {own, 0};
+  const long width = own.extent(1);
+  const auto shapes = ranks.all_gather(own.shape());
+  long rows = 0, most = 0, first = 0;
+  for (size_t r = 0; r < shapes.size(); ++r) {
+    if (shapes[r][1] != shapes[0][1])
+      throw ShapeError(
+          concat("ranks: rank 0 has rows of ", shapes[0][1], " numbers, but rank ", r, " has rows of ", shapes[r][1]));
+    if (static_cast<int>(r) == ranks.rank()) first = rows;
+    rows += shapes[r][0];
+    most = std::max(most, shapes[r][0]);
+  }
+  // Every rank says as much as the one with the most rows.
+  const auto each = static_cast<size_t>(most * width);
+  std::vector<S> mine = values_of(ctx, own), said(each * shapes.size());
+  mine.resize(each);
+  if (each > 0) ranks.communicator()->all_gather(mine.data(), each * sizeof(S), said.data());
+  GatheredRows<B> gathered{ctx.empty(Shape<2>{rows, width}), first};
+  fill_from_host(ctx, gathered.all, [&](S* to) {
+    for (size_t r = 0; r < shapes.size(); ++r) to = std::copy_n(said.data() + r * each, shapes[r][0] * width, to);
+  });
+  return gathered;
 }
 
 }  // namespace detail
@@ -53,6 +82,34 @@ Var<B, R> sum_over_ranks(const Var<B, R>& x) {
   detail::all_reduce(ctx, y.data(), y.size());
   return record(
       std::move(y), [x](Context<B>& c, const Tensor<B, R>& dy) { detail::hand_on(c, dy, x); }, x);
+}
+
+/// The rows of all ranks behind each other, in the order of ranks: (n, C) of each -> (Σ n, C). For losses that hold
+/// every row of a batch against every other. Each rank computes all of such a loss, and knows the whole gradient of its
+/// rows; weights that come in behind this go through `whole_on_each_rank`. Throws ShapeError, on every rank, where they
+/// have rows of different widths.
+template <class B>
+Var<B, 2> gather_over_ranks(const Var<B, 2>& x) {
+  auto& ctx = x.context();
+  if (ctx.batch_ranks().alone()) return x;
+  const detail::GatheredRows<B> gathered = detail::gather_rows(ctx, x.tensor());
+  const long first = gathered.first * x.extent(1);
+  return record(
+      gathered.all,
+      [x, first](Context<B>& c, const Tensor<B, 2>& dy) {
+        using S = typename B::Scalar;
+        if (auto dx = c.sink(x))
+          kernel::scale(c.backend(), S(1), View<const S, 1>(dy.data() + first, {x.size()}), dx.data, dx.add);
+      },
+      x);
+}
+
+/// A weight from which every rank computes the same, and so would have the whole gradient of it: the same numbers, of
+/// whose gradient each rank has one part.
+template <class B, size_t R>
+Var<B, R> whole_on_each_rank(const Var<B, R>& weight) {
+  const Ranks& ranks = weight.context().batch_ranks();
+  return ranks.alone() ? weight : scale_gradient(weight, 1.0 / static_cast<double>(ranks.size()));
 }
 
 /// The mean over all ranks from the mean over what this rank has, `count` things: Σ count · mean / Σ count, and this

@@ -62,15 +62,14 @@ void wasserstein_slopes(const Cuda& cuda, double gain, const double* quantile, s
 }  // namespace kernel
 
 /// Mean over slices and samples of (p_(n)m - u_n)², where p = x A is sorted along each slice and u_n is the normal
-/// quantile of (n - 1/2) / N. x (N, D), `slices` (D, M) with unit columns and no gradient. Throws ShapeError if they do
-/// not fit.
+/// quantile of (n - 1/2) / N. x (N, D), `slices` (D, M) with unit columns and no gradient. In training the samples are
+/// those of all ranks, and each rank sorts all of them. Throws ShapeError if they do not fit.
 template <class B>
 Var<B, 0> sliced_wasserstein(const Var<B, 2>& any, const Tensor<B, 2>& slices) {
   using S = typename B::Scalar;
   check_channels("sliced_wasserstein", any.shape(), slices.extent(0), "slices ", slices.shape());
-  const Var<B, 2> x = rowwise(any);
+  const Var<B, 2> x = gather_over_ranks(rowwise(any));
   auto& ctx = x.context();
-  detail::check_alone("sliced_wasserstein", ctx);
   const FullPrecision full(ctx);
   const long samples = x.extent(0), dims = x.extent(1), count = slices.extent(1);
   const double parts = samples * count > 0 ? 1.0 / static_cast<double>(samples * count) : 0;

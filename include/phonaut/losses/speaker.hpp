@@ -44,18 +44,20 @@ Var<B, 0> aam_softmax_loss(const Var<B, 2>& embeddings, Weight<B, 2> directions,
 /// Generalised end-to-end loss, softmax form: every embedding must be nearer to the mean of its own speaker's other
 /// embeddings than to those of the other speakers. Embeddings (speakers, utterances, C) with at least 2 of both; the
 /// similarity is scale · cos, with a trained scale that starts from 10; the published bias is common to all speakers
-/// and cancels. Sum over embeddings, as published. L. Wan et al., "Generalized End-to-End Loss for Speaker
-/// Verification", 2018. Throws ShapeError for fewer speakers or utterances.
+/// and cancels. Sum over embeddings, as published. In training the speakers are those of all ranks, each with all of
+/// her utterances on one of them. L. Wan et al., "Generalized End-to-End Loss for Speaker Verification", 2018. Throws
+/// ShapeError for fewer speakers or utterances.
 template <class B>
 Var<B, 0> ge2e_loss(const Var<B, 3>& embeddings, Weight<B, 0> scale) {
-  const long speakers = embeddings.extent(0), each = embeddings.extent(1), width = embeddings.extent(2);
-  if (speakers < 2 || each < 2)
-    throw ShapeError(concat("ge2e_loss: embeddings ", text(embeddings.shape()),
-                            " must be of at least 2 speakers with 2 utterances each"));
   auto& ctx = embeddings.context();
-  detail::check_alone("ge2e_loss", ctx);
+  const long each = embeddings.extent(1), width = embeddings.extent(2);
+  const Var<B, 2> of_speakers = gather_over_ranks(reshape(embeddings, Shape<2>{embeddings.extent(0), each * width}));
+  const long speakers = of_speakers.extent(0);
+  if (speakers < 2 || each < 2)
+    throw ShapeError(concat("ge2e_loss: embeddings ", text(Shape<3>{speakers, each, width}),
+                            " must be of at least 2 speakers with 2 utterances each"));
   const FullPrecision full(ctx);
-  const Var<B, 3> unit = unit_rows(embeddings);
+  const Var<B, 3> unit = unit_rows(reshape(of_speakers, Shape<3>{speakers, each, width}));
   const Var<B, 2> rows = reshape(unit, Shape<2>{speakers * each, width});
   // Sums over a speaker's utterances; with her own taken out, the direction of the mean of the others.
   const Var<B, 2> sums = sum_last(permute(unit, {0, 2, 1}));
@@ -65,7 +67,8 @@ Var<B, 0> ge2e_loss(const Var<B, 3>& embeddings, Weight<B, 0> scale) {
   const Var<B, 2> cosines = linear(rows, unit_rows(sums));
   const Var<B, 2> others = unit_rows(embedding(ctx, labels, Weight<B, 2>(sums)) - rows);
   const Var<B, 2> similarities = put_at(cosines, labels, sum_last(rows * others));
-  return cross_entropy(scale_by(ctx.lift(scale), similarities), labels, {.reduction = Reduction::sum});
+  return cross_entropy(scale_by(whole_on_each_rank(ctx.lift(scale)), similarities), labels,
+                       {.reduction = Reduction::sum});
 }
 
 }  // namespace phonaut

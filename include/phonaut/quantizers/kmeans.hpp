@@ -122,8 +122,7 @@ Tensor<B, 2> rows_of(Context<B>& ctx, const Tensor<B, 2>& points, const std::vec
 
 /// Points to start from: `count` rows of `points` (rows, D). With k-means++ each next one is drawn with a probability
 /// that grows with its squared distance from those before. More clusters than points: rows repeat. With ranks that
-/// train together the points are those of all of them, which k-means++ cannot do: ConfigError. Throws ShapeError
-/// without points.
+/// train together the points are those of all of them, and all find the same. Throws ShapeError without points.
 template <class B>
 Tensor<B, 2> kmeans_seeds(Context<B>& ctx, const Tensor<B, 2>& points, long count, KmeansOptions::Seeding seeding,
                           const Draws& draws) {
@@ -131,8 +130,7 @@ Tensor<B, 2> kmeans_seeds(Context<B>& ctx, const Tensor<B, 2>& points, long coun
   if (rows == 0) throw ShapeError(concat("kmeans: there are no points for ", count, " clusters"));
   if (seeding == KmeansOptions::Seeding::rows)
     return detail::rows_of(ctx, points, detail::draw_rows(draws, rows, count));
-  detail::check_alone("k-means++", ctx);
-  const auto host = values_of(ctx, points);
+  const auto host = values_of(ctx, detail::gather_rows(ctx, points).all);
   std::vector<double> nearest(static_cast<size_t>(rows), 1.0);
   std::vector<std::int32_t> chosen;
   for (long k = 0; k < count; ++k) {

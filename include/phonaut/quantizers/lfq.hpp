@@ -33,42 +33,48 @@ PHONAUT_HD PHONAUT_INLINE void corner_probabilities(const CornerSoftmax& o, cons
     }
   }
 }
-/// y[0] = mean over rows of -Σ p log max(p, clamp), y[1] the same of the mean of p over rows, which `average` gets.
-/// `scratch` and `average` have 2^bits numbers: no matrix of rows by codes is made.
+/// `share` times the sums over rows of p (2^bits), and of -Σ p log max(p, clamp), which comes last. `scratch` has
+/// 2^bits numbers: no matrix of rows by codes is made.
 template <class S>
-void corner_entropies_forward(const Reference&, CornerSoftmax o, View<const S, 2> x, Wide<S>* scratch, Wide<S>* average,
-                              S* y) {
+void corner_sums(const Reference&, CornerSoftmax o, double share, View<const S, 2> x, Wide<S>* scratch, Wide<S>* sums) {
   using math::log;
   using math::max;
   using W = Wide<S>;
-  const long bits = x.shape[1], codes = 1L << bits, rows = x.shape[0];
-  std::fill_n(average, codes, W(0));
-  W sample = 0, mean = 0;
-  for (long r = 0; r < rows; ++r) {
+  const long bits = x.shape[1], codes = 1L << bits;
+  std::fill_n(sums, codes, W(0));
+  W sample = 0;
+  for (long r = 0; r < x.shape[0]; ++r) {
     corner_probabilities(o, x.row(r), bits, scratch);
     for (long j = 0; j < codes; ++j) {
-      average[j] += scratch[j];
+      sums[j] += scratch[j];
       sample -= scratch[j] * log(max(scratch[j], W(o.clamp)));
     }
   }
-  const W share = W(rows > 0 ? 1.0 / static_cast<double>(rows) : 0.0);
-  for (long j = 0; j < codes; ++j) {
-    average[j] = average[j] * share;
-    mean -= average[j] * log(max(average[j], W(o.clamp)));
-  }
-  y[0] = S(sample * share);
+  for (long j = 0; j < codes; ++j) sums[j] = sums[j] * W(share);
+  sums[codes] = sample * W(share);
+}
+/// From such sums over a batch, with its mean of p: y[0] = the mean of each row's entropy, y[1] that of the mean of p.
+template <class S>
+void corner_entropies_forward(const Reference&, CornerSoftmax o, View<const Wide<S>, 1> sums, S* y) {
+  using math::log;
+  using math::max;
+  using W = Wide<S>;
+  const long codes = sums.size() - 1;
+  W mean = 0;
+  for (long j = 0; j < codes; ++j) mean -= sums.data[j] * log(max(sums.data[j], W(o.clamp)));
+  y[0] = S(sums.data[codes]);
   y[1] = S(mean);
 }
 /// With g_c = dloss/dp_c, the softmax gives t_c = p_c (g_c - <p, g>), and dx_k = gain Σ_c ± t_c, its sign bit k of c:
 /// summed by folding the codes together, one channel after the other, from the least significant.
 template <class S>
-void corner_entropies_backward(const Reference&, CornerSoftmax o, const S* dy, View<const S, 2> x, Wide<S>* scratch,
-                               const Wide<S>* average, Sink<S, 2> dx) {
+void corner_entropies_backward(const Reference&, CornerSoftmax o, double of_a_row, const S* dy, View<const S, 2> x,
+                               Wide<S>* scratch, const Wide<S>* average, Sink<S, 2> dx) {
   using math::log;
   using math::max;
   using W = Wide<S>;
   const long bits = x.shape[1], codes = 1L << bits, rows = x.shape[0];
-  const W floor = W(o.clamp), share = W(rows > 0 ? 1.0 / static_cast<double>(rows) : 0.0);
+  const W floor = W(o.clamp), share = W(of_a_row);
   const auto slope = [&](W p) { return -(log(max(p, floor)) + (p < floor ? W(0) : W(1))); };
   for (long r = 0; r < rows; ++r) {
     corner_probabilities(o, x.row(r), bits, scratch);
@@ -87,33 +93,37 @@ void corner_entropies_backward(const Reference&, CornerSoftmax o, const S* dy, V
   }
 }
 
-void corner_entropies_forward(const Cuda& cuda, CornerSoftmax o, View<const float, 2> x, double* scratch,
-                              double* average, float* y);
-void corner_entropies_backward(const Cuda& cuda, CornerSoftmax o, const float* dy, View<const float, 2> x,
+void corner_sums(const Cuda& cuda, CornerSoftmax o, double share, View<const float, 2> x, double* scratch,
+                 double* sums);
+void corner_entropies_forward(const Cuda& cuda, CornerSoftmax o, View<const double, 1> sums, float* y);
+void corner_entropies_backward(const Cuda& cuda, CornerSoftmax o, double share, const float* dy, View<const float, 2> x,
                                double* scratch, const double* average, Sink<float, 2> dx);
 
 }  // namespace kernel
 
 /// Entropies in nats of the soft codes of x (rows, bits): (2), the mean over rows of each row's, and that of the mean
-/// over rows. Time is rows · 2^bits, memory 2^bits.
+/// over rows; in training, over those of all ranks. Time is rows · 2^bits, memory 2^bits.
 template <class B>
 Var<B, 1> corner_entropies(const Var<B, 2>& any, const kernel::CornerSoftmax& options) {
   using W = kernel::Wide<typename B::Scalar>;
   const Var<B, 2> x = rowwise(any);
   auto& ctx = x.context();
   const long codes = 1L << x.extent(1);
-  detail::check_alone("lfq: entropies over all codes", ctx);
-  const auto scratch = ctx.template empty_of<W, 1>({codes}), average = ctx.template empty_of<W, 1>({codes});
+  const double rows = ctx.batch_ranks().all_reduce(static_cast<double>(x.extent(0))), share = rows > 0 ? 1 / rows : 0;
+  const auto scratch = ctx.template empty_of<W, 1>({codes}), sums = ctx.template empty_of<W, 1>({codes + 1});
+  kernel::corner_sums(ctx.backend(), options, share, x.in(), scratch.data(), sums.data());
+  detail::all_reduce(ctx, sums.data(), sums.size());
   auto y = ctx.empty(Shape<1>{2});
-  kernel::corner_entropies_forward(ctx.backend(), options, x.in(), scratch.data(), average.data(), y.data());
+  kernel::corner_entropies_forward(ctx.backend(), options, sums.in(), y.data());
   return record(
       std::move(y),
-      [x, average, options](Context<B>& c, const Tensor<B, 1>& dy) {
+      [x, sums, share, options](Context<B>& c, const Tensor<B, 1>& dy) {
         auto dx = c.sink(x);
         if (!dx) return;
-        const auto room = c.template empty_of<W, 1>({average.size()});
-        kernel::corner_entropies_backward(c.backend(), options, static_cast<const typename B::Scalar*>(dy.data()),
-                                          x.in(), room.data(), static_cast<const W*>(average.data()), dx);
+        const auto room = c.template empty_of<W, 1>({sums.size() - 1});
+        kernel::corner_entropies_backward(c.backend(), options, share,
+                                          static_cast<const typename B::Scalar*>(dy.data()), x.in(), room.data(),
+                                          static_cast<const W*>(sums.data()), dx);
       },
       x);
 }

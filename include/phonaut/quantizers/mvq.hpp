@@ -18,7 +18,7 @@
 
 namespace phonaut {
 
-/// The terms of a multi-codebook quantizer's loss.
+/// The terms of a multi-codebook quantizer's loss, over the frames of all ranks in training.
 template <class B>
 struct MvqTerms {
   Var<B, 0> reconstruction;   ///< Σ|x - x̂|² / Σ|x - mean|², the mean that of balanced codebooks, a constant
@@ -197,7 +197,6 @@ struct MultiCodebookQuantizer {
   MvqTerms<B> terms(const Var<B, 2>& x, const Tensor<B, 1, std::int32_t>& code, const Var<B, 2>& value) const {
     using S = typename B::Scalar;
     auto& ctx = x.context();
-    detail::check_alone("mvq: training", ctx);
     const long rows = x.extent(0), books = config.books, k = config.entries;
     const double log_k = std::log(static_cast<double>(k));
     MvqTerms<B> t;
@@ -207,21 +206,28 @@ struct MultiCodebookQuantizer {
     for (size_t i = 0; i < centers_now.size(); ++i)
       mean[i % mean.size()] += centers_now[i] * S(1.0 / static_cast<double>(k));
     const Var<B, 1> shift = input(ctx, Shape<1>{config.dims}, mean);
-    const S spread = item(sum(map(add_channels(x, -shift), formula::Square{}))) + S(1e-20);
-    t.reconstruction = (S(1) / spread) * sum(map(value - x, formula::Square{}));
+    const S spread = item(sum_over_ranks(sum(map(add_channels(x, -shift), formula::Square{})))) + S(1e-20);
+    t.reconstruction = (S(1) / spread) * sum_over_ranks(sum(map(value - x, formula::Square{})));
     const Var<B, 2> logits = logits_of(x);
-    t.log_probability = cross_entropy(reshape(logits, Shape<2>{rows * books, k}), Labels<B>(code));
+    const auto frames = static_cast<double>(rows);
+    t.log_probability =
+        mean_over_ranks(cross_entropy(reshape(logits, Shape<2>{rows * books, k}), Labels<B>(code)), frames);
     const Var<B, 2> p = reshape(softmax(reshape(logits, Shape<3>{rows, books, k})), Shape<2>{rows, books * k});
-    const Var<B, 1> entropies = -sum_last(map(reshape(column_mean(p), Shape<2>{books, k}), formula::XLogX{}));
+    const Var<B, 1> mean_p = mean_over_ranks(column_mean(p), frames);
+    const Var<B, 1> entropies = -sum_last(map(reshape(mean_p, Shape<2>{books, k}), formula::XLogX{}));
     const Var<B, 0> one = ctx.constant(ctx.full(Shape<0>{}, S(1)));
     t.logits_entropy = one - S(1 / log_k) * phonaut::mean(entropies);
-    std::vector<double> counts(static_cast<size_t>(books * k), 0.0);
+    std::vector<double> counts(static_cast<size_t>(books * k + 1), 0.0);
     const auto host = host_codes(ctx, code);
     for (size_t i = 0; i < host.size(); ++i)
       counts[i % static_cast<size_t>(books) * static_cast<size_t>(k) + static_cast<size_t>(host[i])] += 1;
+    counts.back() = frames;
+    ctx.batch_ranks().all_reduce(counts.data(), static_cast<long>(counts.size()));
+    const double all = counts.back();
+    counts.pop_back();
     double entropy = 0;
     for (const double n : counts)
-      if (n > 0) entropy -= n / static_cast<double>(rows) * std::log(n / static_cast<double>(rows));
+      if (n > 0) entropy -= n / all * std::log(n / all);
     t.code_entropy = 1 - entropy / (static_cast<double>(books) * log_k);
     return t;
   }

@@ -40,26 +40,26 @@ Var<B, 2> transport_scores(const Var<B, 2>& z, const Var<B, 2>& c, const Var<B, 
 /// weights softmax(log_weights) (K), or equal ones if absent, by its semi-dual form
 ///   max over φ of Σ_k π_k φ_k - ε mean_n log Σ_k π_k exp((φ_k - |z_n - c_k|²) / ε).
 /// The potentials φ come from a fixed point and are constants of the gradient, which at the maximum is exact. Gradients
-/// reach z, the codebook and the weights: the last is what lets entries of rare sounds stay rare. 0 of no rows. Throws
-/// ConfigError unless ε is positive, ShapeError if dimensions differ.
+/// reach z, the codebook and the weights: the last is what lets entries of rare sounds stay rare. 0 of no rows. In
+/// training the rows are those of all ranks. Throws ConfigError unless ε is positive, ShapeError if dimensions differ.
 template <class B>
-Var<B, 0> wasserstein_codes(const Var<B, 2>& z, Weight<B, 2> codebook, Weight<B, 1> log_weights = {},
+Var<B, 0> wasserstein_codes(const Var<B, 2>& own, Weight<B, 2> codebook, Weight<B, 1> log_weights = {},
                             const WassersteinCodesOptions& options = {}) {
   using S = typename B::Scalar;
   if (!(options.smoothing > 0))
     throw ConfigError(concat("wasserstein_codes: the smoothing must be positive, got ", options.smoothing));
-  check_channels("wasserstein_codes", z.shape(), codebook.extent(1), "the codebook ", codebook.shape());
+  check_channels("wasserstein_codes", own.shape(), codebook.extent(1), "the codebook ", codebook.shape());
+  const Var<B, 2> z = gather_over_ranks(own);
   auto& ctx = z.context();
   const long rows = z.extent(0), entries = codebook.extent(0);
   if (rows == 0) return ctx.constant(ctx.zeros(Shape<0>{}));
-  const Var<B, 2> c = ctx.lift(codebook);
+  const Var<B, 2> c = whole_on_each_rank(ctx.lift(codebook));
   const Var<B, 1> log_pi = log_weights
-                               ? log_softmax(ctx.lift(log_weights))
+                               ? log_softmax(whole_on_each_rank(ctx.lift(log_weights)))
                                : ctx.constant(ctx.full(Shape<1>{entries}, S(-std::log(static_cast<double>(entries)))));
   if (log_pi.extent(0) != entries)
     throw ShapeError(
         concat("wasserstein_codes: ", log_pi.extent(0), " weights do not fit the codebook ", text(codebook.shape())));
-  detail::check_alone("wasserstein_codes", ctx);
   Var<B, 1> potential = ctx.constant(ctx.zeros(Shape<1>{entries}));
   {
     const Unrecorded<B> unrecorded(ctx);
