@@ -6,6 +6,8 @@
 //   autoencoder encode --model run in.wav z.npy          latents of a recording
 //   autoencoder reconstruct --model run in.wav out.wav   the recording as it comes back
 //
+// `--device cuda` computes on a GPU: autoencoder-cuda, the same program for CUDA, goes on with the command.
+//
 // Exit status: 0 done, 1 an error (one sentence on standard error), 2 wrong usage, 130 stopped by a signal.
 #include <fmt/format.h>
 #include <phonaut/io/audio.hpp>
@@ -14,7 +16,6 @@
 
 #include <CLI/CLI.hpp>
 #include <iostream>
-#include <thread>
 
 #include "common/computing.hpp"
 #include "common/model_file.hpp"
@@ -146,8 +147,7 @@ int compare(Options& o) {
       {"parameters", report.runs.front().training["parameters"]},
       {"budget", fmt::format("{} steps of {} s of audio, {} seeds", o.train.steps, o.train.batch_seconds, o.seeds)},
       {"training", json(o.train).dump()},
-      {"machine", fmt::format("{} threads of {}, {}, {}", ctx.backend().threads, std::thread::hardware_concurrency(),
-                              name_of(ctx.backend().isa), name_of(ctx.backend().precision))},
+      {"machine", computing_text(ctx)},
       {"command", o.command}};
   report.write(o.out);
   fmt::print("{}\n", fs::absolute(fs::path(o.out) / "report.html").lexically_normal().string());
@@ -180,7 +180,10 @@ void add_training_options(CLI::App& app, Options& o) {
       ->check(CLI::PositiveNumber);
   app.add_flag("--quick", o.quick, "a tiny budget, to see that everything works; the numbers mean nothing");
 }
-void add_computing(CLI::App& app, Options& o) { add_computing_options(app, o.train.threads, o.train.precision); }
+void add_computing(CLI::App& app, Options& o) {
+  add_device_option(app);
+  add_computing_options(app, o.train.threads, o.train.precision);
+}
 
 }  // namespace
 

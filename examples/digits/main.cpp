@@ -122,7 +122,10 @@ int listen(const Options& o) {
   return 0;
 }
 
-void add_computing(CLI::App& app, Options& o) { add_computing_options(app, o.threads, o.train.precision); }
+void add_computing(CLI::App& app, Options& o) {
+  add_device_option(app);
+  add_computing_options(app, o.threads, o.train.precision);
+}
 void add_model(CLI::App& app, Options& o) {
   app.add_option("--model", o.model_file, "a folder that was trained into, or its model.safetensors")->required();
   add_computing(app, o);

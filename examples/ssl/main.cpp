@@ -79,7 +79,7 @@ void print_table(const Options& o, const std::vector<std::string>& folders) {
   fmt::print("{:34} {:>6} {}   layers\n", "features", "mean", speakers);
   std::vector<std::pair<std::string, std::vector<double>>> means;  // of each kind, by seed
   const auto show = [&](const std::string& kind, const std::string& name, const std::vector<Pooled>& layers) {
-    const ProbeScore score = probe(data, layers, ctx.backend().threads);
+    const ProbeScore score = probe(data, layers, host_threads(ctx));
     std::string each;
     for (const double a : score.each) each += fmt::format(" {:8.1f}", 100 * a);
     fmt::print("{:34} {:6.1f} {}   {}\n", name, 100 * score.accuracy, each, fmt::join(score.chosen, ", "));
@@ -143,7 +143,10 @@ int encode(const Options& o) {
   return 0;
 }
 
-void add_computing(CLI::App& app, Options& o) { add_computing_options(app, o.train.threads, o.train.precision); }
+void add_computing(CLI::App& app, Options& o) {
+  add_device_option(app);
+  add_computing_options(app, o.train.threads, o.train.precision);
+}
 void add_training_options(CLI::App& app, Options& o) {
   app.add_option("--data", o.train.data,
                  "a shipped set, a manifest, a folder or a sound file; labels are not looked at")

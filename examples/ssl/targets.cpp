@@ -65,7 +65,7 @@ std::vector<long> Targets::labels(Context<B>& ctx, const Waveform<B>& x, long fr
   const Sequence<B> y = features(x);
   const auto rows = reshape(y.frames, Shape<2>{y.batch() * y.time(), y.channels()});
   const auto codes = nearest_code(ctx, rows.tensor(), means_.tensor());
-  const auto host = to_vector(codes);
+  const auto host = host_codes(ctx, codes);
   std::vector<long> all;
   for (long n = 0; n < y.batch(); ++n) {
     const std::span<const std::int32_t> own(host.data() + n * y.time(), static_cast<size_t>(y.length(n)));

@@ -19,11 +19,13 @@ constexpr long kBatch = 4096;
 /// Rows `order[from … until)` of `rows` as a tensor.
 Tensor<B, 2> rows_at(Context<B>& ctx, const std::vector<float>& rows, long dim, const std::vector<long>& order,
                      long from, long until) {
-  auto t = ctx.empty(Shape<2>{until - from, dim});
-  for (long i = from; i < until; ++i)
-    kernel::upload(ctx.backend(), t.data() + (i - from) * dim, rows.data() + order[static_cast<size_t>(i)] * dim,
-                   static_cast<size_t>(dim) * sizeof(float));
-  return t;
+  std::vector<float> chosen;
+  chosen.reserve(static_cast<size_t>((until - from) * dim));
+  for (long i = from; i < until; ++i) {
+    const auto row = rows.begin() + order[static_cast<size_t>(i)] * dim;
+    chosen.insert(chosen.end(), row, row + dim);
+  }
+  return input(ctx, Shape<2>{until - from, dim}, chosen).tensor();
 }
 
 void shuffle(std::vector<long>& order, Draws draws) {
@@ -86,7 +88,7 @@ std::vector<float> fit_clusters(Context<B>& ctx, const RecordedFrames& frames, c
 Units units_of(Context<B>& ctx, const RecordedFrames& frames, const std::vector<float>& means) {
   const auto table = input(ctx, Shape<2>{static_cast<long>(means.size()) / frames.dim, frames.dim}, means).tensor();
   const auto rows = input(ctx, Shape<2>{frames.total(), frames.dim}, frames.joined()).tensor();
-  const auto codes = to_vector(nearest_code(ctx, rows, table));
+  const auto codes = host_codes(ctx, nearest_code(ctx, rows, table));
   Units units;
   auto at = codes.begin();
   for (size_t i = 0; i < frames.of.size(); at += frames.length(i++)) units.emplace_back(at, at + frames.length(i));

@@ -19,6 +19,7 @@
 #include <chrono>
 #include <iostream>
 
+#include "common/computing.hpp"
 #include "common/corpus.hpp"
 #include "measures.hpp"
 #include "pictures.hpp"
@@ -134,7 +135,7 @@ int discover(const Options& o) {
   const auto start = std::chrono::steady_clock::now();
   feature_kind(o.features);  // throws before anything is computed
   Context<B> ctx;
-  if (o.threads > 0) ctx.threads(o.threads);
+  use_threads(ctx, o.threads);
   const Material material = material_of(ctx, o.data);
   const WordPairs pairs = word_pairs(material, o.takes);
   const int rate = load_corpus(o.data).rate;
@@ -196,7 +197,7 @@ int discover(const Options& o) {
 int encode(const Options& o) {
   const UnitModel model = UnitModel::load(fs::path(o.units) / "means.safetensors");
   Context<B> ctx;
-  if (o.threads > 0) ctx.threads(o.threads);
+  use_threads(ctx, o.threads);
   std::vector<Utterance> recordings(o.inputs.size());
   for (size_t i = 0; i < o.inputs.size(); ++i) {
     recordings[i].path = o.inputs[i];
@@ -249,16 +250,16 @@ int main(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber);
   d->add_option("--word", o.word, "label of the word in the picture; without it: the first one");
   d->add_option("--seed", o.seed)->capture_default_str();
-  d->add_option("--threads", o.threads, "threads of the kernels; 0: all. Numbers do not depend on it")
-      ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+  add_device_option(*d);
+  add_threads_option(*d, o.threads);
   d->add_flag("--quick", o.quick, "few clusters, to see that everything works; the numbers mean nothing");
   d->callback([&] { apply_quick(*d, o), status = discover(o); });
 
   auto* e = app.add_subcommand("encode", "units of recordings of one speaker, as lines `name|3 1 2`");
   e->add_option("--units", o.units, "a folder that `discover` wrote into")->required();
   e->add_flag("--tokens", o.tokens, "pairs instead of units");
-  e->add_option("--threads", o.threads)->capture_default_str()->check(CLI::NonNegativeNumber);
+  add_device_option(*e);
+  add_threads_option(*e, o.threads);
   e->add_option("recordings", o.inputs, "sound files")->required();
   e->callback([&] { status = encode(o); });
 
