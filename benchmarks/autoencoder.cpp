@@ -9,10 +9,9 @@
 #include <phonaut/training/data.hpp>
 #include <phonaut/training/trainer.hpp>
 
-#include <cstring>
-
 #include "autoencoder/objective.hpp"
 #include "common/corpus.hpp"
+#include "program.hpp"
 #include "served.hpp"
 
 using namespace phonaut;
@@ -39,7 +38,7 @@ struct Flagship {
   std::vector<Batch> batches;
 
   explicit Flagship(const Options& o)
-      : ctx(Cpu{}, o.train.seed),
+      : ctx(B{}, o.train.seed),
         model_config(o.model),
         config(o.train),
         model(ctx, model_config),
@@ -47,7 +46,7 @@ struct Flagship {
         distance(ctx, model_config.rate),
         trainer(ctx, model, AdamW<B>(ctx.backend(), model, {.beta2 = 0.98, .weight_decay = config.weight_decay}),
                 {.rate = ConstantSchedule{config.learning_rate}, .clip = config.clip}) {
-    ctx.threads(o.threads);
+    use_threads(ctx, o.threads);
     trainer.follow(Ema<B>(average, model, {.keep = ConstantSchedule{config.ema}}));
     DataLoader loader(load_corpus(config.data).split("train"), {.rate = model_config.rate,
                                                                 .min_seconds = 0.14,
@@ -158,6 +157,7 @@ void export_to(const std::string& file, Flagship& f) {
 }
 
 int run(const Options& o) {
+  if (o.command == "export" && o.file.empty()) throw CLI::RequiredError("file");
   Flagship f(o);
   if (o.command == "export") {
     export_to(o.file, f);
@@ -175,7 +175,7 @@ int run(const Options& o) {
     work["infer"].push_back([&f, &b] { f.infer(b); });
   }
   served::serve(work,
-                concat("\"peer\": \"phonaut\", \"isa\": \"", name_of(f.ctx.backend().isa),
+                concat("\"peer\": \"phonaut\", \"isa\": \"", bench::name_of(f.ctx.backend()),
                        "\", \"parameters\": ", parameter_count(f.model)),
                 f.ctx.backend());
   return 0;
@@ -185,27 +185,18 @@ int run(const Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const bool more = i + 1 < argc;
-    if (word == "--threads" && more) o.threads = std::max(1, std::atoi(argv[++i]));
-    else if (word == "--bottleneck" && more) o.model.bottleneck = argv[++i];
-    else if (o.command.empty()) o.command = word;
-    else o.file = word;
-  }
-  if (!(o.command == "serve" || o.command == "smoke" || (o.command == "export" && !o.file.empty()))) {
-    std::fprintf(stderr,
-                 "usage: phonaut-bench-autoencoder serve | export FILE | smoke [--threads N] [--bottleneck KIND]\n");
-    return 2;
-  }
-  if (o.command == "smoke") {
-    o.batches = 1;
-    o.train.batch_seconds = 2;
-  }
-  try {
+  CLI::App app("The flagship, timed when asked", "phonaut-bench-autoencoder");
+  bench::add_command(app, o.command, {"serve", "export", "smoke"})->required();
+  app.add_option("file", o.file, "that `export` writes");
+  app.add_option("--bottleneck", o.model.bottleneck)
+      ->capture_default_str()
+      ->check(CLI::IsMember({"sigreg", "kl", "none"}));
+  add_threads_option(app, o.threads);
+  return bench::run_program(app, argc, argv, [&] {
+    if (o.command == "smoke") {
+      o.batches = 1;
+      o.train.batch_seconds = 2;
+    }
     return run(o);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "phonaut-bench-autoencoder: %s\n", error.what());
-    return 1;
-  }
+  });
 }

@@ -2,13 +2,13 @@
 //
 //   phonaut-bench-limits [--threads N]… [--seconds S] [smoke]    S seconds for each number, 0.2 by default
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "phonaut/core/error.hpp"
 #include "phonaut/testing/machine.hpp"
+#include "program.hpp"
 
 using namespace phonaut;
 using namespace phonaut::testing;
@@ -90,21 +90,17 @@ void print_limits(const std::vector<int>& threads, double seconds) {
 int main(int argc, char** argv) {
   std::vector<int> threads;
   double seconds = 0.2;
-  for (int i = 1; i < argc; ++i) {
-    const bool more = i + 1 < argc;
-    if (more && std::strcmp(argv[i], "--threads") == 0) threads.push_back(std::max(1, std::atoi(argv[++i])));
-    else if (more && std::strcmp(argv[i], "--seconds") == 0) seconds = std::atof(argv[++i]);
-    else if (std::strcmp(argv[i], "smoke") == 0) seconds = 0.001;
-    else {
-      std::fprintf(stderr, "usage: phonaut-bench-limits [--threads N]... [--seconds S] [smoke]\n");
-      return 2;
-    }
-  }
-  if (threads.empty()) threads = {1, default_threads()};
-  try {
+  std::string command;
+  CLI::App app("What this machine can do at most", "phonaut-bench-limits");
+  bench::add_command(app, command, {"smoke"});
+  app.add_option("--threads", threads, "numbers of threads; 1 and all without it")
+      ->allow_extra_args(false)
+      ->check(CLI::PositiveNumber);
+  app.add_option("--seconds", seconds, "for each number")->capture_default_str()->check(CLI::PositiveNumber);
+  return bench::run_program(app, argc, argv, [&] {
+    if (command == "smoke") seconds = 0.001;
+    if (threads.empty()) threads = {1, default_threads()};
     print_limits(threads, seconds);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "phonaut-bench-limits: %s\n", error.what());
-    return 1;
-  }
+    return 0;
+  });
 }

@@ -6,12 +6,11 @@
 #include <phonaut/io/safetensors.hpp>
 #include <phonaut/phonaut.hpp>
 
-#include <cstring>
-
+#include "program.hpp"
 #include "served.hpp"
 
 using namespace phonaut;
-using B = Cpu;
+using B = Backend;
 
 namespace {
 
@@ -56,7 +55,7 @@ struct Peers {
         audio{input(ctx, Shape<2>{1, 16000 * s.seconds}, signal(16000 * s.seconds)), {}, 16000},
         embeddings(random_normal(ctx, Shape<2>{s.samples, s.dims}, ctx.random().take(s.samples * s.dims))),
         directions(random_slices(ctx, s.dims, s.slices)) {
-    ctx.threads(threads);
+    use_threads(ctx, threads);
   }
 
   Sequence<B> kaldi() { return fbank(audio); }
@@ -96,32 +95,27 @@ void write_results(const std::string& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  CLI::App app("Single ops that a comparison times", "phonaut-bench-peers");
   std::string command, file;
   int threads = 1;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) threads = std::max(1, std::atoi(argv[++i]));
-    else if (command.empty()) command = argv[i];
-    else file = argv[i];
-  }
-  try {
+  bench::add_command(app, command, {"serve", "smoke", "features"})->required();
+  auto* const given = app.add_option("file", file, "that `features` writes");
+  add_threads_option(app, threads);
+  return bench::run_program(app, argc, argv, [&] {
     if (command == "serve") {
       Peers p(threads, {});
       const served::Work work{
           {"fbank", {[&] { p.kaldi(); }}}, {"log_mel", {[&] { p.mel(); }}}, {"sigreg", {[&] { p.sigreg_step(); }}}};
-      served::serve(work, concat("\"peer\": \"phonaut\", \"isa\": \"", name_of(p.ctx.backend().isa), "\""),
+      served::serve(work, concat("\"peer\": \"phonaut\", \"isa\": \"", bench::name_of(p.ctx.backend()), "\""),
                     p.ctx.backend());
     } else if (command == "smoke") {
       Peers p(threads, {.seconds = 1, .samples = 64, .dims = 8, .slices = 16});
       p.sigreg_step();
       std::printf("%ld and %ld frames, one step of SIGReg\n", p.kaldi().time(), p.mel().time());
-    } else if (command == "features" && !file.empty()) {
-      write_results(file);
     } else {
-      std::fprintf(stderr, "usage: phonaut-bench-peers serve [--threads N] | smoke | features FILE\n");
-      return 2;
+      if (given->count() == 0) throw CLI::RequiredError("file");
+      write_results(file);
     }
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "phonaut-bench-peers: %s\n", error.what());
-    return 1;
-  }
+    return 0;
+  });
 }

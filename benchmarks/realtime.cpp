@@ -10,10 +10,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <numeric>
 
 #include "phonaut/testing/machine.hpp"
+#include "program.hpp"
 #include "quiet.hpp"
 
 using namespace phonaut;
@@ -24,8 +24,8 @@ namespace {
 struct Options {
   int threads = 1;
   long steps = 10000;
-  std::string only;
-  bool smoke = false, list = false;
+  std::string command, only;
+  bool smoke() const { return command == "smoke"; }
 };
 
 using Step = std::function<void()>;
@@ -89,10 +89,10 @@ Stream codec() {
 void time_stream(const Stream& stream, const Options& o) {
   using Clock = std::chrono::steady_clock;
   Context<B> ctx(Cpu{}, 1);
-  ctx.threads(o.threads);
+  use_threads(ctx, o.threads);
   const Step step = stream.begin(ctx);
   const Cpu& cpu = ctx.backend();
-  for (int i = 0; i < (o.smoke ? 2 : 100); ++i) step();
+  for (int i = 0; i < (o.smoke() ? 2 : 100); ++i) step();
   std::vector<double> took(static_cast<size_t>(o.steps));
   double peak = testing::measure_multiply_adds(cpu, 0.01);
   const double waited = waited_seconds();
@@ -102,7 +102,7 @@ void time_stream(const Stream& stream, const Options& o) {
     seconds = std::chrono::duration<double>(Clock::now() - start).count();
   }
   const double total = std::accumulate(took.begin(), took.end(), 0.0);
-  const double others = (waited_seconds() - waited) / (total * o.threads);
+  const double others = (waited_seconds() - waited) / (total * cpu.threads);
   peak = std::max(peak, testing::measure_multiply_adds(cpu, 0.01));
   std::sort(took.begin(), took.end());
   const auto at = [&](double share) { return took[static_cast<size_t>(share * static_cast<double>(o.steps - 1))]; };
@@ -110,7 +110,7 @@ void time_stream(const Stream& stream, const Options& o) {
       "{\"name\": \"%s\", \"threads\": %d, \"steps\": %ld, \"sound\": %.9g, \"mean\": %.9g, \"p50\": %.9g, \"p99\": "
       "%.9g, "
       "\"most\": %.9g, \"peak\": %.9g, \"waited\": %.6g}\n",
-      stream.name.c_str(), o.threads, o.steps, stream.sound, total / static_cast<double>(o.steps), at(0.5), at(0.99),
+      stream.name.c_str(), cpu.threads, o.steps, stream.sound, total / static_cast<double>(o.steps), at(0.5), at(0.99),
       took.back(), peak, others);
   std::fflush(stdout);
 }
@@ -119,7 +119,7 @@ void run(const Options& o) {
   for (const Stream& stream :
        {filterbank(), codec(), zipformer("S", ZipformerConfig::small()), zipformer("M", ZipformerConfig::medium())}) {
     if (stream.name.find(o.only) == std::string::npos) continue;
-    if (o.list) std::printf("%s\n", stream.name.c_str());
+    if (o.command == "list") std::printf("%s\n", stream.name.c_str());
     else time_stream(stream, o);
   }
 }
@@ -128,23 +128,14 @@ void run(const Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const bool more = i + 1 < argc;
-    if (word == "--threads" && more) o.threads = std::max(1, std::atoi(argv[++i]));
-    else if (word == "--steps" && more) o.steps = std::max(1L, std::atol(argv[++i]));
-    else if (word == "--only" && more) o.only = argv[++i];
-    else if (word == "smoke") o.smoke = true, o.steps = 2;
-    else if (word == "list") o.list = true;
-    else {
-      std::fprintf(stderr, "usage: phonaut-bench-realtime [--threads N] [--steps N] [--only WORD] [list | smoke]\n");
-      return 2;
-    }
-  }
-  try {
+  CLI::App app("How long each step of a stream takes", "phonaut-bench-realtime");
+  bench::add_command(app, o.command, {"list", "smoke"});
+  app.add_option("--steps", o.steps, "that are timed")->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--only", o.only, "streams with this word in their name");
+  add_threads_option(app, o.threads);
+  return bench::run_program(app, argc, argv, [&] {
+    if (o.smoke()) o.steps = 2;
     run(o);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "phonaut-bench-realtime: %s\n", error.what());
-    return 1;
-  }
+    return 0;
+  });
 }

@@ -10,16 +10,45 @@
 #include <string>
 #include <vector>
 
-#include "phonaut/testing/machine.hpp"
+#include "yardstick.hpp"
 
 namespace phonaut::served {
 
 /// Name -> calls, which are made in turn, going on where the last request ended.
 using Work = std::map<std::string, std::vector<std::function<void()>>>;
 
+/// Seconds of each of `count` calls. Of work that goes on behind a call, all of them take the same: their mean, up to
+/// the end of the last.
+template <class B, class Next>
+std::vector<double> timed(const B& backend, long count, const Next& next) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> seconds(static_cast<size_t>(std::max(0L, count)));
+  const auto since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  if constexpr (bench::works_behind<B>) {
+    kernel::synchronise(backend);
+    const auto start = Clock::now();
+    for (long i = 0; i < count; ++i) next()();
+    kernel::synchronise(backend);
+    std::fill(seconds.begin(), seconds.end(), since(start) / static_cast<double>(std::max(1L, count)));
+  } else {
+    for (double& each : seconds) {
+      const auto& call = next();
+      const auto start = Clock::now();
+      call();
+      each = since(start);
+    }
+  }
+  return seconds;
+}
+
 /// Answers requests until standard input ends. `about` is JSON without its braces. Besides the given work there is
-/// `probe`, whose answer is what the machine can do at this moment: GFLOP/s, GB/s of a copy in memory and in L2.
-inline void serve(Work work, const std::string& about, const Cpu& cpu) {
+/// `probe`, whose answer is what the device of `backend` can do at this moment: GFLOP/s, GB/s of a copy in memory and
+/// in L2 (see yardstick.hpp).
+template <class B>
+void serve(Work work, const std::string& about, const B& backend) {
+  bench::Yardstick<B> yardstick(backend);
   std::string names = "\"probe\"";
   std::map<std::string, size_t> next;
   for (const auto& [name, calls] : work) names += ", \"" + name + "\"";
@@ -32,20 +61,19 @@ inline void serve(Work work, const std::string& about, const Cpu& cpu) {
     words >> name >> count;
     const auto found = work.find(name);
     if (name == "probe") {
-      const testing::Machine machine = testing::measure_machine(cpu, 0.03);
+      const testing::Machine machine = yardstick.limits(0.03);
       std::printf("[%.6g, %.6g, %.6g]\n", 1e-9 * machine.flops, 1e-9 * machine.copy_bytes, 1e-9 * machine.cached_bytes);
     } else if (found == work.end()) {
       std::printf("{\"error\": \"there is no work of this name\"}\n");
     } else {
       std::string answer;
-      for (long i = 0; i < count; ++i) {
-        const auto& call = found->second[next[name]++ % found->second.size()];
-        const auto start = std::chrono::steady_clock::now();
-        call();
-        const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+      const auto& calls = found->second;
+      const auto each =
+          timed(backend, count, [&]() -> const std::function<void()>& { return calls[next[name]++ % calls.size()]; });
+      for (const double seconds : each) {
         char text[32];
-        std::snprintf(text, sizeof text, "%.9g", spent.count());
-        answer += (i ? ", " : "") + std::string(text);
+        std::snprintf(text, sizeof text, "%.9g", seconds);
+        answer += (answer.empty() ? "" : ", ") + std::string(text);
       }
       std::printf("[%s]\n", answer.c_str());
     }

@@ -9,15 +9,15 @@
 #include <phonaut/io/safetensors.hpp>
 #include <phonaut/phonaut.hpp>
 
-#include <algorithm>
 #include <cstring>
 #include <deque>
 
+#include "program.hpp"
 #include "served.hpp"
 
 namespace phonaut::works {
 
-using B = Cpu;
+using B = Backend;
 
 /// Named tensors, copied to be written to a file.
 class Proof {
@@ -37,18 +37,26 @@ class Proof {
     keep<float>(name, {rows, width}, t.data(), rows * width);
   }
   void add(const std::string& name, const std::vector<double>& values) {
-    keep<double>(name, {static_cast<long>(values.size())}, values.data(), static_cast<long>(values.size()));
+    const auto n = static_cast<long>(values.size());
+    std::memcpy(room<double>(name, {n}, n).data(), values.data(), values.size() * sizeof(double));
   }
   void write(const std::string& file) const { write_safetensors(file, entries_); }
 
  private:
+  /// Of n elements.
   template <class T>
-  void keep(const std::string& name, std::vector<long> shape, const T* from, long n) {
+  std::vector<std::byte>& room(const std::string& name, std::vector<long> shape, long n) {
     std::vector<std::byte>& bytes = bytes_.emplace_back(static_cast<size_t>(n) * sizeof(T));
-    if (n > 0) std::memcpy(bytes.data(), from, bytes.size());
     SafetensorsEntry entry = safetensors_entry(name, std::move(shape), std::span<const T>());
     entry.bytes = bytes;
     entries_.push_back(std::move(entry));
+    return bytes;
+  }
+  /// Copies them from the device.
+  template <class T>
+  void keep(const std::string& name, std::vector<long> shape, const T* from, long n) {
+    std::vector<std::byte>& bytes = room<T>(name, std::move(shape), n);
+    kernel::download(B{}, bytes.data(), from, bytes.size());
   }
   std::deque<std::vector<std::byte>> bytes_;
   std::vector<SafetensorsEntry> entries_;
@@ -73,9 +81,9 @@ struct Inputs {
   /// N(0, deviation²).
   template <size_t R>
   Tensor<B, R> normal(const Shape<R>& shape, float deviation = 1, float mean = 0) {
-    Tensor<B, R> t = random_normal(ctx, shape, Random{seed++, 0}.take(element_count(shape)));
-    std::transform(t.data(), t.data() + t.size(), t.data(), [=](float v) { return mean + deviation * v; });
-    return t;
+    std::vector<float> values = values_of(ctx, random_normal(ctx, shape, Random{seed++, 0}.take(element_count(shape))));
+    for (float& v : values) v = mean + deviation * v;
+    return input(ctx, shape, values).tensor();
   }
 };
 
@@ -111,23 +119,22 @@ inline std::string json_of(const std::vector<Work>& works, const std::function<s
 /// `make(ctx, small)` returns the works; small ones for a smoke test.
 inline int run(int argc, char** argv, const char* program,
                const std::function<std::vector<Work>(Context<B>&, bool small)>& make) {
+  CLI::App app("Works that a comparison times", program);
   std::string command, file;
   int threads = 1;
-  for (int i = 1; i < argc; ++i) {
-    if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) threads = std::max(1, std::atoi(argv[++i]));
-    else if (command.empty()) command = argv[i];
-    else file = argv[i];
-  }
-  try {
+  bench::add_command(app, command, {"serve", "smoke", "export"})->required();
+  auto* const given = app.add_option("file", file, "that `export` writes");
+  add_threads_option(app, threads);
+  return bench::run_program(app, argc, argv, [&] {
     Context<B> ctx;
-    ctx.threads(threads);
+    use_threads(ctx, threads);
     if (command == "serve") {
       const std::vector<Work> works = make(ctx, false);
       served::Work calls;
       for (const Work& w : works) calls[w.name] = {w.call};
       const auto number = [](double v) { return concat(static_cast<long>(v)); };
       served::serve(calls,
-                    concat("\"peer\": \"phonaut\", \"isa\": \"", name_of(ctx.backend().isa),
+                    concat("\"peer\": \"phonaut\", \"isa\": \"", bench::name_of(ctx.backend()),
                            "\", \"titles\": ", json_of(works, [](const Work& w) { return "\"" + w.title + "\""; }),
                            ", \"flops\": ", json_of(works, [&](const Work& w) { return number(w.flops); }),
                            ", \"bytes\": ", json_of(works, [&](const Work& w) { return number(w.bytes); }),
@@ -140,19 +147,14 @@ inline int run(int argc, char** argv, const char* program,
         w.prove(proof);
         std::printf("%s: %s\n", w.name.c_str(), w.title.c_str());
       }
-    } else if (command == "export" && !file.empty()) {
+    } else {
+      if (given->count() == 0) throw CLI::RequiredError("file");
       Proof proof;
       for (const Work& w : make(ctx, false)) w.prove(proof);
       proof.write(file);
-    } else {
-      std::fprintf(stderr, "usage: %s serve [--threads N] | smoke | export FILE\n", program);
-      return 2;
     }
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", program, error.what());
-    return 1;
-  }
-  return 0;
+    return 0;
+  });
 }
 
 }  // namespace phonaut::works

@@ -15,13 +15,13 @@
 #include <malloc.h>
 
 #include <cmath>
-#include <cstring>
 #include <fstream>
 
+#include "program.hpp"
 #include "served.hpp"
 
 using namespace phonaut;
-using B = Cpu;
+using B = Backend;
 
 namespace {
 
@@ -33,18 +33,16 @@ struct Case {
 };
 
 struct Options {
-  std::string command, model, proof, size = "M";
+  std::string command, model, proof, size = "M", precision = "fp32";
   bool causal = false;
   int threads = 1;
-  Precision precision = Precision::fp32;
   std::vector<Case> cases = {{1000, 1}, {1000, 8}};
 };
 
 ZipformerConfig config_of(const Options& o) {
   ZipformerConfig c = o.size == "S"   ? ZipformerConfig::small()
                       : o.size == "M" ? ZipformerConfig::medium()
-                      : o.size == "L" ? ZipformerConfig::large()
-                                      : throw ConfigError("--size is S, M or L, got " + o.size);
+                                      : ZipformerConfig::large();
   if (o.command == "smoke")  // two narrow stacks
     c.stacks = {
         {.dim = 32, .layers = 1, .heads = 4, .feedforward = 64, .kernel = 31, .causal = o.causal},
@@ -54,7 +52,7 @@ ZipformerConfig config_of(const Options& o) {
 }
 
 struct Bench {
-  Context<B> ctx{Cpu{}, 1};
+  Context<B> ctx{B{}, 1};
   bool causal;
   ZipformerEncoder<B> model;
   Gradients<B> gradients;
@@ -63,8 +61,7 @@ struct Bench {
   std::optional<PackedWeights> packed;
 
   explicit Bench(const Options& o) : causal(o.causal), model(ctx, {.encoder = config_of(o)}) {
-    ctx.threads(o.threads);
-    ctx.precision(o.precision);
+    prepared(ctx, o.threads, o.precision);
     if (!o.model.empty()) load(o.model, model);
     piece = random({2 * kChunking.frames, 1});
   }
@@ -75,19 +72,24 @@ struct Bench {
   Sequence<B> forward(const Tensor<B, 3>& features) {
     return model({ctx.constant(features), {}, 100}, causal ? kChunking : Chunking{});
   }
+  void find(const PackedWeights* weights) {
+    if constexpr (requires { ctx.packed(weights); }) ctx.packed(weights);
+  }
   /// Puts the weights in order once, as the other libraries' sessions do; training goes on without.
   void pack() {
-    packed.emplace(model, ctx.backend().precision);
-    ctx.packed(&*packed);
+    if constexpr (requires { ctx.backend().packed; }) {
+      packed.emplace(model, ctx.backend().precision);
+      find(&*packed);
+    }
   }
   /// Loss sum(output · weights) and its gradients.
   void train(const Tensor<B, 3>& features, const Tensor<B, 3>& weights) {
-    ctx.packed(nullptr);
+    find(nullptr);
     ctx.train();
     gradients.clear();
     ctx.backward(sum(forward(features).frames * ctx.constant(weights)), gradients);
     ctx.infer();
-    ctx.packed(packed ? &*packed : nullptr);
+    find(packed ? &*packed : nullptr);
   }
   void stream() {
     if (!state) {
@@ -166,6 +168,11 @@ double training_megabytes(const Options& o, const Case& c) {
   Bench bench(o);
   const auto x = bench.random(c), w = bench.ctx.clone(bench.forward(x).frames.tensor());
   bench.ctx.pool().trim();
+  if constexpr (bench::works_behind<B>) {  // memory of the GPU, which the pool keeps
+    const std::size_t before = bench.ctx.pool().reserved_bytes();
+    for (int i = 0; i < 2; ++i) bench.train(x, w);
+    return static_cast<double>(bench.ctx.pool().reserved_bytes() - before) / (1 << 20);
+  }
   malloc_trim(0);
   std::ofstream("/proc/self/clear_refs") << "5";  // forgets the peak so far
   const double before = status_megabytes("VmRSS");
@@ -197,18 +204,20 @@ std::vector<Case> cases_of(const std::string& text) {
 }
 
 int run(const Options& o) {
-  if (o.command == "serve" && !o.model.empty()) {
+  if (o.command != "smoke" && o.model.empty()) throw CLI::RequiredError("model");
+  if (o.command == "check" && o.proof.empty()) throw CLI::RequiredError("proof");
+  if (o.command == "serve") {
     Bench bench(o);
     bench.pack();
     served::serve(work_of(bench, o),
-                  concat("\"peer\": \"phonaut\", \"isa\": \"", name_of(bench.ctx.backend().isa),
+                  concat("\"peer\": \"phonaut\", \"isa\": \"", phonaut::bench::name_of(bench.ctx.backend()),
                          "\", \"parameters\": ", parameter_count(bench.model)),
                   bench.ctx.backend());
-  } else if (o.command == "memory" && !o.model.empty()) {
+  } else if (o.command == "memory") {
     for (const Case& c : o.cases) std::printf("%.1f\n", training_megabytes(o, c));
-  } else if (o.command == "check" && !o.proof.empty()) {
+  } else if (o.command == "check") {
     return check(o) ? 0 : 1;
-  } else if (o.command == "smoke") {
+  } else {
     Options small = o;
     small.causal = true;
     small.cases = {{100, 2}};
@@ -218,12 +227,6 @@ int run(const Options& o) {
       for (int i = 0; i < 2; ++i) calls.front()();
     std::printf("%ld parameters, %.1f MB for a training step\n", parameter_count(bench.model),
                 training_megabytes(small, small.cases[0]));
-  } else {
-    std::fprintf(stderr,
-                 "usage: phonaut-bench-zipformer serve MODEL | memory MODEL | check MODEL PROOF | smoke\n"
-                 "       [--size S|M|L] [--causal] [--threads N] [--precision fp32|bf16|int8]\n"
-                 "       [--cases FRAMESxUTTERANCES,…]\n");
-    return 2;
   }
   return 0;
 }
@@ -231,22 +234,15 @@ int run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  try {
-    Options o;
-    for (int i = 1; i < argc; ++i) {
-      const std::string word = argv[i], next = i + 1 < argc ? argv[i + 1] : "";
-      if (word == "--causal") o.causal = true;
-      else if (word == "--size") o.size = next, ++i;
-      else if (word == "--threads") o.threads = std::max(1, std::atoi(next.c_str())), ++i;
-      else if (word == "--precision") o.precision = precision_named(next.c_str()), ++i;
-      else if (word == "--cases") o.cases = cases_of(next), ++i;
-      else if (o.command.empty()) o.command = word;
-      else if (o.model.empty()) o.model = word;
-      else o.proof = word;
-    }
-    return run(o);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "phonaut-bench-zipformer: %s\n", error.what());
-    return 1;
-  }
+  Options o;
+  CLI::App app("The published Zipformer encoders, timed when asked", "phonaut-bench-zipformer");
+  bench::add_command(app, o.command, {"serve", "memory", "check", "smoke"})->required();
+  app.add_option("model", o.model, "weights, as peers/zipformer_peers.py writes them");
+  app.add_option("proof", o.proof, "outputs and gradients that `check` expects");
+  app.add_option("--size", o.size)->capture_default_str()->check(CLI::IsMember({"S", "M", "L"}));
+  app.add_flag("--causal", o.causal, "attention within chunks, and streams");
+  app.add_option_function<std::string>(
+      "--cases", [&](const std::string& text) { o.cases = cases_of(text); }, "FRAMESxUTTERANCES,…");
+  add_computing_options(app, o.threads, o.precision);
+  return bench::run_program(app, argc, argv, [&] { return run(o); });
 }

@@ -40,16 +40,23 @@ struct Timed {
   double numbers_in = 0, numbers_out = 0;  ///< of inputs and output
 };
 
+#ifdef PHONAUT_CASES_ON_CUDA
+using CaseBackend = Cuda;
+#else
+using CaseBackend = Cpu;
+#endif
+
 struct Case {
   std::string op, name;
   Limits limits;
 #ifdef PHONAUT_CASES_ON_CUDA
   std::function<Comparison()> cuda;  ///< Cuda against double and dual numbers
 #else
-  std::function<Comparison()> reference;      ///< Reference in float against double and dual numbers
-  std::function<Comparison(Cpu)> cpu;         ///< the same for the CPU kernels
-  std::function<Timed(Context<Cpu>&)> timed;  ///< builds the inputs in a context
+  std::function<Comparison()> reference;  ///< Reference in float against double and dual numbers
+  std::function<Comparison(Cpu)> cpu;     ///< the same for the CPU kernels
 #endif
+  /// Builds the inputs in a context. On CUDA, `cuda` and this are empty for ops that are not there yet.
+  std::function<Timed(Context<CaseBackend>&)> timed;
 };
 
 inline std::vector<Case>& all_cases() {
@@ -87,33 +94,38 @@ struct AddCases {
     c.limits = limits;
 #ifdef PHONAUT_CASES_ON_CUDA
     c.cuda = [=] { return compare(Cuda{}, call, in, prepare); };
+    c.timed = [=](Context<Cuda>& ctx) { return timed(ctx, call, in, prepare); };
 #else
     c.reference = [=] { return compare(Reference{}, call, in, prepare); };
     c.cpu = [=](Cpu cpu) { return compare(cpu, call, in, prepare); };
-    c.timed = [=](Context<Cpu>& ctx) {
-      prepare(ctx);
-      auto tensors =
-          std::apply([&](const auto&... v) { return std::tuple{input(ctx, v.shape, v.data).tensor()...}; }, in);
-      const auto apply = [&ctx, tensors, call] {
-        return std::apply([&](const auto&... t) { return call(ctx.variable(t)...); }, tensors);
-      };
-      ctx.set_recording(false);
-      return Timed{.run =
-                       [&ctx, apply](bool backward) {
-                         ctx.set_recording(backward);
-                         const auto loss = sum(apply());  // empty inputs want no gradient
-                         if (ctx.wants_gradient(loss)) ctx.backward(loss);
-                       },
-                   .numbers_in = std::apply(
-                       [](const auto&... t) { return (0.0 + ... + static_cast<double>(t.size())); }, tensors),
-                   .numbers_out = static_cast<double>(apply().tensor().size())};
-    };
+    c.timed = [=](Context<Cpu>& ctx) { return timed(ctx, call, in, prepare); };
 #endif
     all_cases().push_back(std::move(c));
   }
   template <class Call, size_t... R>
   void operator()(const std::string& name, const std::tuple<Values<R>...>& in, Call call, Limits limits = {}) const {
     (*this)(name, in, call, limits, [](auto&) {});
+  }
+
+ private:
+  template <class B, class Call, size_t... R, class Prepare>
+  static Timed timed(Context<B>& ctx, const Call& call, const std::tuple<Values<R>...>& in, const Prepare& prepare) {
+    prepare(ctx);
+    auto tensors =
+        std::apply([&](const auto&... v) { return std::tuple{input(ctx, v.shape, v.data).tensor()...}; }, in);
+    const auto apply = [&ctx, tensors, call] {
+      return std::apply([&](const auto&... t) { return call(ctx.variable(t)...); }, tensors);
+    };
+    ctx.set_recording(false);
+    return Timed{
+        .run =
+            [&ctx, apply](bool backward) {
+              ctx.set_recording(backward);
+              const auto loss = sum(apply());  // empty inputs want no gradient
+              if (ctx.wants_gradient(loss)) ctx.backward(loss);
+            },
+        .numbers_in = std::apply([](const auto&... t) { return (0.0 + ... + static_cast<double>(t.size())); }, tensors),
+        .numbers_out = static_cast<double>(apply().tensor().size())};
   }
 };
 
