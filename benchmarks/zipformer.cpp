@@ -72,24 +72,24 @@ struct Bench {
   Sequence<B> forward(const Tensor<B, 3>& features) {
     return model({ctx.constant(features), {}, 100}, causal ? kChunking : Chunking{});
   }
-  void find(const PackedWeights* weights) {
-    if constexpr (requires { ctx.packed(weights); }) ctx.packed(weights);
-  }
-  /// Puts the weights in order once, as the other libraries' sessions do; training goes on without.
+  /// Puts the weights in order once, as the other libraries' sessions do; training goes on without. Nothing on a GPU.
   void pack() {
-    if constexpr (requires { ctx.backend().packed; }) {
-      packed.emplace(model, ctx.backend().precision);
-      find(&*packed);
-    }
+    if constexpr (std::is_same_v<B, Cpu>) packed.emplace(model, ctx.backend().precision);
+    find(packed);
+  }
+  void find(const std::optional<PackedWeights>& weights) {
+    [&](auto& c) {
+      if constexpr (requires { c.packed(nullptr); }) c.packed(weights ? &*weights : nullptr);
+    }(ctx);
   }
   /// Loss sum(output · weights) and its gradients.
   void train(const Tensor<B, 3>& features, const Tensor<B, 3>& weights) {
-    find(nullptr);
+    find({});
     ctx.train();
     gradients.clear();
     ctx.backward(sum(forward(features).frames * ctx.constant(weights)), gradients);
     ctx.infer();
-    find(packed ? &*packed : nullptr);
+    find(packed);
   }
   void stream() {
     if (!state) {

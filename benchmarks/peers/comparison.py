@@ -34,12 +34,30 @@ class Absent(Exception):
     """A competitor cannot take part; the message says why."""
 
 
+def device_named(text):
+    """"cpu" or "cuda" of what --device says. Programs that are started from now on see the GPU that "cuda:N" means and no
+    other, so that theirs and ours are the same one."""
+    match = re.fullmatch(r"cpu|cuda(?::(\d+))?", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"a device is cpu, cuda or cuda:N, not '{text}'")
+    if text == "cpu":
+        return text
+    seen, index = os.environ.get("CUDA_VISIBLE_DEVICES"), int(match[1] or 0)
+    devices = seen.split(",") if seen else [str(i) for i in range(index + 1)]
+    if index >= len(devices):
+        raise argparse.ArgumentTypeError(f"device {index} was asked for, but CUDA_VISIBLE_DEVICES is {seen}")
+    os.environ["CUDA_VISIBLE_DEVICES"] = devices[index]
+    return "cuda"
+
+
 class Competitor:
-    """A program that speaks as peers/served.py says, on CPUs of its own choice of number."""
+    """A program that speaks as peers/served.py says, on CPUs of its own choice of number; None: on all, as beside a GPU,
+    which is fed by more than one thread."""
 
     def __init__(self, command, threads):
         self.cpus = cpus = sorted(os.sched_getaffinity(0))[:threads]
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads),
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads or len(cpus)),
+                           MKL_NUM_THREADS=str(threads or len(cpus)),
                            # A warm allocator, as phonaut's pool is one: memory stays with the process, so that nobody
                            # pays for fresh pages in every step.
                            MALLOC_MMAP_MAX_="0", MALLOC_TRIM_THRESHOLD_=str(1 << 40), MALLOC_TOP_PAD_=str(64 << 20))
@@ -115,11 +133,47 @@ def arguments(description, rounds=9):
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--calls", type=int, help="calls per round and competitor")
-    parser.add_argument("--machine", default=machine(), help="how the table calls this machine")
+    parser.add_argument("--device", type=device_named, default="cpu", help="cpu, or cuda or cuda:N for a GPU")
+    parser.add_argument("--machine", help="how the table calls this machine")
     parser.add_argument("--write", type=pathlib.Path, nargs="?", const=ROOT / "docs/performance.md",
                         help="put the table into this document, docs/performance.md if none is named")
     parser.add_argument("--json", type=pathlib.Path, help="put what was measured into this file")
     return parser
+
+
+def parsed(parser):
+    """The options, with what depends on the device. Of a GPU there are no numbers of threads to choose from."""
+    options = parser.parse_args()
+    options.machine = options.machine or (machine() if options.device == "cpu" else gpu())
+    if options.device != "cpu":
+        options.threads = [1]
+        if options.write:
+            parser.error("./bench --device cuda --write-docs writes what a GPU does; this writes about processors")
+    return options
+
+
+def contest(options, ours, theirs, threads):
+    """Both competitors, warm."""
+    cpus = threads if options.device == "cpu" else None
+    return (Competitor([*ours, "--threads", threads], cpus),
+            Competitor([*theirs, "--threads", threads, *on_device(options)], cpus))
+
+
+def on_device(options):
+    """How a peer is told where to work."""
+    return ["--device", options.device] if options.device != "cpu" else []
+
+
+def gpu():
+    """What CUDA shows first, in words."""
+    first = os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+    try:
+        said = subprocess.run(["nvidia-smi", f"--id={first}", "--query-gpu=name,driver_version", "--format=csv,noheader"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
+    except OSError:
+        said = ""
+    name, _, driver = said.strip().partition(", ")
+    return f"one {name}, driver {driver}" if driver else "one NVIDIA GPU"
 
 
 def machine():
@@ -131,6 +185,7 @@ def machine():
 
 
 def program(options, name):
+    name += "" if options.device == "cpu" else "-cuda"
     path = options.build / "benchmarks" / name
     if not path.exists():
         raise Absent(f"{path} is not there; build it with: cmake --build --preset release --target {name}")
@@ -186,7 +241,7 @@ def versus(rows, ours, theirs, options, calls=None):
 
 def row_of(threads, work, peer, found, flops=0, moved=0, **more):
     """A row of the results: what `versus` found, and how much the work must compute or move. `more`: `ops` whose cost a
-    row tells, seconds of `sound` that a call deals with."""
+    row tells, seconds of `sound` that a call deals with, the `device` if that is no processor."""
     return {"threads": threads, "work": work, "peer": peer, **found, "flops": flops or 0, "bytes": moved or 0, **more}
 
 
@@ -194,17 +249,16 @@ def compare_works(key, description, rounds=9):
     """The whole of a comparison of phonaut-bench-KEY with KEY_peers.py: every work that a peer knows is a row."""
     parser = arguments(description, rounds=rounds)
     parser.add_argument("--only", nargs="+", default=[""], help="works whose names begin so")
-    options = parser.parse_args()
+    options = parsed(parser)
     ours = program(options, f"phonaut-bench-{key}")
     measured = []
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/{key}.safetensors"
         checked([ours, "export", file])
-        peers = [options.python, pathlib.Path(__file__).resolve().parent / f"{key}_peers.py", file]
-        checked([*peers, "--check"])
+        peers = [options.python, pathlib.Path(__file__).resolve().parent / f"{key}_peers.py", file, "--only", *options.only]
+        checked([*peers, "--check", *on_device(options)])
         for threads in options.threads:
-            a = Competitor([ours, "serve", "--threads", threads], threads)
-            b = Competitor([*peers, "--threads", threads], threads)
+            a, b = contest(options, [ours, "serve"], peers, threads)
             rows = [(a.about["titles"][work], work, theirs, peer) for work, theirs, peer in b.about["rows"]
                     if work in a.about["titles"] and work.startswith(tuple(options.only))]
             found = versus(rows, a, b, options, options.calls)
@@ -225,8 +279,12 @@ def report(options, key, rows, **more):
     asked."""
     if not rows:
         raise Absent("nothing was measured")
-    section = {"key": key, "date": f"{datetime.date.today():%-d %B %Y}", "machine": options.machine,
-               "command": f"benchmarks/peers/{pathlib.Path(sys.argv[0]).name}", "rows": rows, **more}
+    command = f"benchmarks/peers/{pathlib.Path(sys.argv[0]).name}"
+    if options.device != "cpu":
+        command += f" --device {options.device}"
+        rows = [{**row, "device": options.device} for row in rows]
+    section = {"key": key, "date": f"{datetime.date.today():%-d %B %Y}", "machine": options.machine, "command": command,
+               "rows": rows, **more}
     text = tables.section(section)
     print(text)
     if options.json:

@@ -2,6 +2,8 @@
 
     frontends_peers.py --features FILE     compares features with those of `phonaut-bench-peers features FILE`
     frontends_peers.py --threads 2         answers requests: see served.py
+
+With --device cuda the peer is PyTorch alone, eager and compiled.
 """
 import argparse
 import sys
@@ -72,8 +74,47 @@ def torchaudio_ones(x, threads):
             {"fbank": lambda: fbank().numpy(), "log_mel": lambda: log_mel().numpy()}, f"torchaudio {torchaudio.__version__}")
 
 
-def present(x, threads):
+def htk_bands(rate, n_fft, count):
+    """Triangles on the mel scale of HTK, as torchaudio has them: (bins, bands)."""
+    def hertz(mel):
+        return 700 * (10 ** (mel / 2595) - 1)
+    corners = hertz(np.linspace(0, 2595 * np.log10(1 + rate / 2 / 700), count + 2))
+    bins = np.linspace(0, rate / 2, n_fft // 2 + 1)[:, None]
+    up = (bins - corners[:-2]) / (corners[1:-1] - corners[:-2])
+    down = (corners[2:] - bins) / (corners[2:] - corners[1:-1])
+    return np.maximum(0, np.minimum(up, down)).astype(np.float32)
+
+
+def torch_ones(x, device):
+    """torchaudio's log-mel in PyTorch itself, so that a GPU needs no build of torchaudio for it."""
+    import torch
+    import torch_device
+    torch_device.use(device)
+    samples = torch.from_numpy(x)[None].to(device)
+    window, bands = torch.hann_window(400), torch.from_numpy(htk_bands(16000, 400, 80)).to(device)
+
+    def features(samples):
+        spectrum = torch.stft(samples, 400, 160, window=window, center=True, pad_mode="reflect", return_complex=True)
+        power = torch.view_as_real(spectrum).square().sum(-1)
+        return (power.transpose(1, 2) @ bands).clamp(min=1e-6).log()[0]
+    fast = torch.compile(features, dynamic=False)
+
+    def inferred(call):
+        def run():
+            with torch.inference_mode():
+                return call(samples)
+        return run
+    works = {"torch_log_mel": inferred(features), "compiled_log_mel": inferred(fast)}
+    return (works, {"log_mel": lambda: works["torch_log_mel"]().cpu().numpy(),
+                    "log_mel of torch.compile": lambda: works["compiled_log_mel"]().cpu().numpy()},
+            f"PyTorch {torch.__version__}")
+
+
+def present(x, threads, device):
     """(works, features, names) of each package that can be imported; the others are mentioned on standard error."""
+    if device != "cpu":
+        yield torch_ones(x, device)
+        return
     for make in (lambda: kaldi_native(x), lambda: torchaudio_ones(x, threads)):
         try:
             yield make()
@@ -81,12 +122,12 @@ def present(x, threads):
             print(f"frontends_peers: a peer is left out: {type(error).__name__}: {error}", file=sys.stderr)
 
 
-def check(file):
+def check(file, device):
     tensors, _ = safetensors_file.read(file)
     good = True
-    for _, features, name in present(signal(4 * 16000), 1):
+    for _, features, name in present(signal(4 * 16000), 1, device):
         for kind, make in features.items():
-            got, want = make().astype(np.float64), tensors[kind].astype(np.float64)
+            got, want = make().astype(np.float64), tensors[kind.split()[0]].astype(np.float64)
             if got.shape != want.shape:
                 print(f"{name} {kind}: {got.shape}, but phonaut has {want.shape}")
                 good = False
@@ -102,14 +143,19 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--features", help="compare with this file, then end")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     args = parser.parse_args()
     if args.features:
-        sys.exit(0 if check(args.features) else 1)
+        sys.exit(0 if check(args.features, args.device) else 1)
     work, names = {}, []
-    for works, _, name in present(signal(60 * 16000), args.threads):
+    for works, _, name in present(signal(60 * 16000), args.threads, args.device):
         work |= {key: [call] for key, call in works.items()}
         names.append(name)
-    served.serve(work, about={"peer": ", ".join(names)})
+    wait = None
+    if args.device != "cpu":
+        import torch_device
+        wait = torch_device.wait_for(args.device)
+    served.serve(work, about={"peer": ", ".join(names)}, wait=wait)
 
 
 if __name__ == "__main__":

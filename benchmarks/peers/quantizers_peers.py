@@ -95,6 +95,8 @@ def faiss_ones(tensors, threads):
 
 def make(tensors, threads):
     eager, product = Peer(f"PyTorch {torch.__version__}"), Peer("PyTorch, product and argmin")
+    on_gpu = torch.get_default_device().type == "cuda"
+    compiled = Peer(f"torch.compile {torch.__version__}")
 
     def both(peer, work, call):
         def inferred():
@@ -107,6 +109,9 @@ def make(tensors, threads):
         x, tables = get("x")[0], [get(f"table.{i}") for i in range(8)]
         halves = {table.data_ptr(): 0.5 * table.square().sum(-1) for table in tables}
         both(eager, work, lambda x=x, tables=tables: residual(x, tables, encodec_nearest))
+        if on_gpu:
+            fast = torch.compile(residual, dynamic=False)
+            both(compiled, work, lambda fast=fast, x=x, tables=tables: fast(x, tables, encodec_nearest))
         both(product, work, lambda x=x, tables=tables, halves=halves: residual(x, tables, product_nearest(halves)))
     for work in works_of(tensors, "direction"):
         get = Inputs(tensors, work)
@@ -124,6 +129,8 @@ def make(tensors, threads):
         x = Inputs(tensors, work)("x")
         both(eager, work, lambda x=x, mask=2 ** torch.arange(x.shape[-1] - 1, -1, -1): lfq(x, mask))
     peers = [eager, product]
+    if on_gpu:  # faiss is a processor's
+        return [*peers, compiled]
     try:
         peers.append(faiss_ones(tensors, threads))
     except ImportError as missing:

@@ -9,9 +9,10 @@ import sys
 import time
 
 
-def serve(work, about):
+def serve(work, about, wait=None):
     """`work`: name -> list of functions without arguments, which are called in turn, going on where the last request
-    ended."""
+    ended. `wait`, of work that goes on behind a call, returns when all of it is done: then every call is said to have taken
+    the mean of all, up to the end of the last."""
     next_call = dict.fromkeys(work, 0)
     print(json.dumps({**about, "work": sorted(work)}), flush=True)
     for line in sys.stdin:
@@ -19,11 +20,20 @@ def serve(work, about):
         if name not in work:
             print(json.dumps({"error": f"there is no work '{name}'"}), flush=True)
             continue
-        seconds = []
+        seconds, calls = [], []
         for _ in range(int(count)):
-            call = work[name][next_call[name] % len(work[name])]
+            calls.append(work[name][next_call[name] % len(work[name])])
             next_call[name] += 1
+        if wait:
+            wait()
             start = time.perf_counter()
-            call()
-            seconds.append(time.perf_counter() - start)
+            for call in calls:
+                call()
+            wait()
+            seconds = [(time.perf_counter() - start) / len(calls)] * len(calls)
+        else:
+            for call in calls:
+                start = time.perf_counter()
+                call()
+                seconds.append(time.perf_counter() - start)
         print(json.dumps(seconds), flush=True)

@@ -3,8 +3,9 @@
     NAME_peers.py FILE --check          are these the results of phonaut? FILE is what its program exported
     NAME_peers.py FILE --threads 2      answers requests: see served.py
 
-Each peer starts from the inputs in FILE. A `Peer` knows works by the names of phonaut's, as functions that return their
-results by name; these are held against FILE's, and are what is timed.
+Also: --device cuda, and --only WORK… for works whose names begin so. Each peer starts from the inputs in FILE. A `Peer` knows
+works by the names of phonaut's, as functions that return their results by name; these are held against FILE's, and are what
+is timed.
 """
 import argparse
 import sys
@@ -17,6 +18,7 @@ except ImportError as missing:
 
 import safetensors_file
 import served
+import torch_device
 
 
 class Peer:
@@ -36,7 +38,7 @@ class Inputs:
         self._tensors, self._work = tensors, work
 
     def __call__(self, name):
-        return torch.from_numpy(self._tensors[f"{self._work}/{name}"])
+        return torch.from_numpy(self._tensors[f"{self._work}/{name}"]).to(torch.get_default_device())
 
     def leaf(self, name, *shape):
         """One whose gradient is wanted."""
@@ -52,7 +54,7 @@ def works_of(tensors, kind):
 
 def compare(got, want, tolerance):
     """(is it near enough, what to say). Codes may differ where two entries are equally near but for a rounding."""
-    got = np.asarray(got.detach().numpy() if isinstance(got, torch.Tensor) else got)
+    got = np.asarray(got.detach().cpu().numpy() if isinstance(got, torch.Tensor) else got)
     if np.issubdtype(want.dtype, np.integer):
         share = (got.reshape(want.shape) != want).mean()
         return share <= 1e-3, f"{share:.1e} of the codes differ"
@@ -61,10 +63,12 @@ def compare(got, want, tolerance):
     return error <= tolerance, f"differs by {error:.1e}"
 
 
-def check(peers, tensors):
+def check(peers, tensors, only):
     good = True
     for peer in peers:
         for work, call in peer.works.items():
+            if not work.startswith(only):
+                continue
             for result, got in peer.results[work](call()).items():
                 near, text = compare(got, tensors[f"{work}/{result}"], peer.tolerance[work])
                 good &= near
@@ -78,15 +82,18 @@ def main(description, make):
     parser.add_argument("file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--only", nargs="+", default=[""])
+    torch_device.add_option(parser)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch_device.use(args.device, args.threads)
     tensors, _ = safetensors_file.read(args.file)
     peers = make(tensors, args.threads)
     if args.check:
-        sys.exit(0 if check(peers, tensors) else 1)
+        sys.exit(0 if check(peers, tensors, tuple(args.only)) else 1)
     every = [(work, f"{i}:{work}", peer.name, call) for i, peer in enumerate(peers) for work, call in peer.works.items()]
     served.serve({name: [call] for _, name, _, call in every},
-                 about={"peer": ", ".join(peer.name for peer in peers), "rows": [row[:3] for row in every]})
+                 about={"peer": ", ".join(peer.name for peer in peers), "rows": [row[:3] for row in every]},
+                 wait=torch_device.wait_for(args.device))
 
 
 def forward_backward(forward, leaves, dy=None):

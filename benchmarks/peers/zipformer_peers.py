@@ -3,7 +3,7 @@
 
     ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py export   MODEL PROOF   weights, and outputs and gradients for a check
     ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py torch    MODEL …       answers requests: served.py
-    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py compile  MODEL …       the same with torch.compile, without training
+    ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py compile  MODEL …       the same with torch.compile, training on a GPU only
     ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py onnx     MODEL …       the same with ONNX Runtime
     ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py openvino MODEL …       the same with OpenVINO, in --precision fp32 or bf16
     ICEFALL_ZIPFORMER=FOLDER zipformer_peers.py memory   MODEL …       MB that a training step needs, for each case
@@ -30,6 +30,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import safetensors_file
+import torch_device
 from served import serve
 
 SIZES = {  # layers, widths, feed-forward widths, unmasked widths of the six stacks
@@ -124,7 +125,9 @@ class Encoder(torch.nn.Module):
 
 
 def normal(*shape, seed):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+    """The same numbers on every device."""
+    numbers = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed), device="cpu")
+    return numbers.to(torch.get_default_device())
 
 
 def load_model(options):
@@ -139,7 +142,7 @@ def export(options):
     with torch.no_grad():  # a fresh model has biases of zero and twins of layers, which would hide faults
         for i, p in enumerate(model.parameters()):
             p += 0.02 * normal(*p.shape, seed=100 + i)
-    safetensors_file.write(options.model, {name: p.detach().numpy() for name, p in model.state_dict().items()})
+    safetensors_file.write(options.model, {name: p.detach().cpu().numpy() for name, p in model.state_dict().items()})
     features = normal(2, 413, BANDS, seed=1)
     output = model(features)
     weights = normal(*output.shape, seed=2)
@@ -153,7 +156,7 @@ def export(options):
                 piece, *states = model.step(sound[:, 2 * CHUNK * i:2 * CHUNK * (i + 1) + 13], *states)
                 pieces.append(piece)
         proof |= {"stream/features": sound, "stream/output": torch.cat(pieces, 1)}
-    safetensors_file.write(options.proof, {name: values.numpy() for name, values in proof.items()})
+    safetensors_file.write(options.proof, {name: values.cpu().numpy() for name, values in proof.items()})
 
 
 # ---- what is timed ----
@@ -235,7 +238,7 @@ class Step(torch.nn.Module):
         return self.model.step(x, *states)
 
 
-def compiled_work(model, cases):
+def compiled_work(model, cases, training):
     """Shapes are fixed. What is compiled is held against eager before it is timed."""
     torch._dynamo.config.cache_size_limit = 1000  # the modules draw numbers, each of which is a version of its own
     work = {}
@@ -248,14 +251,33 @@ def compiled_work(model, cases):
                 return fast(*inputs)
 
         with torch.no_grad():
-            same(first_of(forward()).numpy(), first_of(call(*inputs)), name, "torch.compile", 1e-3)
+            same(first_of(forward()).cpu().numpy(), first_of(call(*inputs)), name, "torch.compile", 1e-3)
         work[name] = [forward]
+
+    def add_training(name, x):
+        fast = torch.compile(model, dynamic=False)
+        with torch.no_grad():
+            weights = normal(*model(x).shape, seed=2)
+
+        def train(call=fast):
+            model.zero_grad(set_to_none=True)
+            (call(x) * weights).sum().backward()
+
+        def slopes(call):
+            train(call)
+            return torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+
+        torch_device.same(slopes(fast), slopes(model), f"the gradient of {name}", 1e-3)
+        work[name] = [train]
 
     if model.causal:
         add("stream", model.step, normal(1, 2 * CHUNK + 13, BANDS, seed=4), *model.start())
         return work
     for frames, batch in cases:
-        add(f"forward/{frames}x{batch}", model, normal(batch, frames, BANDS, seed=1))
+        x = normal(batch, frames, BANDS, seed=1)
+        add(f"forward/{frames}x{batch}", model, x)
+        if training:
+            add_training(f"train/{frames}x{batch}", x)
     return work
 
 
@@ -264,7 +286,7 @@ def first_of(results):
 
 
 def same(ours, theirs, what, engine, tolerance):
-    worst = np.abs(ours - theirs.numpy()).max() / theirs.abs().max().item()
+    worst = np.abs(ours - theirs.cpu().numpy()).max() / theirs.abs().max().item()
     if not worst < tolerance:
         sys.exit(f"{engine}: {what} differs from PyTorch's by {worst:.1e} of the largest number")
 
@@ -319,20 +341,36 @@ def status_megabytes(key):
         return next(int(line.split()[1]) / 1024 for line in file if line.startswith(f"{key}:"))
 
 
+def gpu_memory(train):
+    """MB that two training steps need of the GPU at their peak."""
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    train(), train()
+    torch.cuda.synchronize()
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
 def memory(model, cases):
     """What training steps need at their peak beyond what was there before the first one."""
     for frames, batch in cases:
         x = normal(batch, frames, BANDS, seed=1)
         with torch.no_grad():
             weights = normal(*model(x).shape, seed=2)
+
+        def train():
+            model.zero_grad(set_to_none=True)
+            (model(x) * weights).sum().backward()
+
         gc.collect()
+        if x.is_cuda:
+            print(f"{gpu_memory(train):.1f}", flush=True)
+            continue
         ctypes.CDLL(None).malloc_trim(0)
         with open("/proc/self/clear_refs", "w") as file:
             file.write("5")  # forgets the peak so far
         before = status_megabytes("VmRSS")
-        for _ in range(2):
-            model.zero_grad(set_to_none=True)
-            (model(x) * weights).sum().backward()
+        train(), train()
         print(f"{status_megabytes('VmHWM') - before:.1f}", flush=True)
 
 
@@ -347,9 +385,11 @@ def main():
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"], help="of OpenVINO's products")
     parser.add_argument("--cases", default="1000x1,1000x8", help="features x utterances, …",
                         type=lambda text: [tuple(map(int, case.split("x"))) for case in text.split(",") if case])
+    torch_device.add_option(parser)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
     torch.set_num_interop_threads(1)
+    torch_device.use(options.device, options.threads)
+    wait = torch_device.wait_for(options.device)
     if options.command == "export":
         return export(options)
     model = load_model(options)
@@ -360,9 +400,10 @@ def main():
         work = torch_work(model, options.cases)
         # Not of training: PyTorch counts the backward of a depthwise convolution as if every channel saw all others.
         flops = {name: operations(calls[0]) for name, calls in work.items() if not name.startswith("train/")}
-        return serve(work, {**about, "flops": flops})
+        return serve(work, {**about, "flops": flops}, wait)
     if options.command == "compile":
-        return serve(compiled_work(model, options.cases), {**about, "peer": f"torch.compile {torch.__version__}"})
+        work = compiled_work(model, options.cases, training=options.device != "cpu")
+        return serve(work, {**about, "peer": f"torch.compile {torch.__version__}"}, wait)
     with tempfile.TemporaryDirectory() as folder:
         if options.command == "onnx":
             import onnxruntime

@@ -1,7 +1,8 @@
 """What ./bench measured, as JSON: how it is read, and what in it can be held against another run.
 
     {"format": "phonaut-bench 1", "date": …, "machine": …, "isa": …, "threads": [1, 2], "quick": false,
-     "limits": {…},              what phonaut-bench-limits prints
+     "device": "cuda",           of a run on a GPU, whose "isa" is "cuda" too
+     "limits": {…},              what phonaut-bench-limits (on a GPU: -limits-cuda) prints
      "kernels": [{"name", "threads", "seconds" (least), "median", "flops", "bytes", "peak", "copy", "cached", "kept",
                   "rounds", "quiet"}],
      "peers": {"sigreg": {"key", "date", "machine", "command", "rows": […], …}},    as comparison.py writes them
@@ -51,12 +52,12 @@ class Timed:
         return seconds * self.rate
 
 
-def limit_of(flops, moved, threads, machine):
+def limit_of(flops, moved, threads, machine, device="cpu"):
     """(rate, its name, amount): which limit of `machine` (operations, bytes of a copy in memory and in L2 per second) holds
-    for a work, and how much of it the work needs at least. Products are held against multiply-adds; what moves less than
-    1 MB a thread lies in L2, as benchmarks/cases.cpp has it too."""
+    for a work, and how much of it the work needs at least. Products are held against multiply-adds, on a GPU against a large
+    product of its library; what moves less than 1 MB a thread lies in L2, as benchmarks/cases.cpp has it too."""
     if flops or not moved:
-        return machine[0], "fp32 peak", flops
+        return machine[0], "fp32 peak" if device == "cpu" else "a large product", flops
     cached = moved < 1e6 * threads
     return machine[2 if cached else 1], f"a copy in {'L2' if cached else 'memory'}", moved
 

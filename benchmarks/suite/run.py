@@ -1,7 +1,8 @@
 """Measures everything: see ../../bench, whose options these are.
 
 Each part is measured by a program that looks at the machine while it works, so that what others disturbed is left out:
-kernels by phonaut-bench, works beside other libraries by ../peers/compare_*, streams by phonaut-bench-realtime.
+kernels by phonaut-bench, works beside other libraries by ../peers/compare_*, streams by phonaut-bench-realtime. With --device
+cuda the same programs for a GPU measure there; the exit status is 77 where there is none.
 """
 import argparse
 import datetime
@@ -20,8 +21,16 @@ import size
 import tables
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks/peers"))
+import comparison
+
 DOCUMENT = ROOT / "docs/performance.md"
 PEERS = ["sigreg", "frontends", "quantizers", "losses", "layers", "overhead", "stem", "autoencoder", "zipformer"]
+# Works on a GPU, and what compare_* is told about them.
+GPU_PEERS = {"sigreg": [], "frontends": [], "quantizers": ["--only", "rvq128"],
+             "zipformer": ["--sizes", "M", "--cases", "1000x8", "--training", "1000x8"]}
+GPU_PACKAGES = ["torch", "numpy"]
+NO_GPU = 77  # what CTest and automake take for "skipped"
 PACKAGES = ["torch", "torchaudio", "numpy", "kaldi-native-fbank", "faiss-cpu", "onnx", "onnxruntime", "openvino"]
 
 
@@ -35,8 +44,9 @@ def options_of(arguments):
     parser.add_argument("--quick", action="store_true", help="a minute: everything once and small, no peers")
     parser.add_argument("--only", default="", metavar="REGEX",
                         help="of limits, kernels/OP/CASE/DIRECTION, realtime/STREAM, size, peers/KEY")
+    parser.add_argument("--device", type=comparison.device_named, default="cpu", help="cpu, or cuda or cuda:N for a GPU")
     parser.add_argument("--threads", type=int, nargs="+", help="1 and all processors by default")
-    parser.add_argument("--json", type=pathlib.Path, help="where the numbers go: build/bench/bench.json")
+    parser.add_argument("--json", type=pathlib.Path, help="where the numbers go: build/bench/bench.json, or gpu.json")
     parser.add_argument("--write-docs", type=pathlib.Path, nargs="?", const="", metavar="FILE.json",
                         help="put tables and pictures into docs; of a file, nothing is measured")
     parser.add_argument("--peers", action="store_true", help="first make a virtual environment with all peers")
@@ -46,14 +56,17 @@ def options_of(arguments):
     parser.add_argument("--machine", help="how tables call this machine")
     options = parser.parse_args(arguments)
     options.threads = options.threads or sorted({1, len(os.sched_getaffinity(0))})
+    options.on_gpu = options.device != "cpu"
+    if options.on_gpu:
+        options.threads = [1]
     if options.quick:
         options.threads = options.threads[:1]
-    options.json = options.json or ROOT / "build/bench/bench.json"
+    options.json = options.json or ROOT / f"build/bench/{'gpu' if options.on_gpu else 'bench'}.json"
     return options
 
 
 def answer(command, threads):
-    """What a program prints, on as many processors as it has threads."""
+    """What a program prints, on as many processors as it has threads; None: on all."""
     cpus = sorted(os.sched_getaffinity(0))[:threads]
     done = subprocess.run([str(c) for c in command], stdout=subprocess.PIPE, text=True, check=True,
                           preexec_fn=lambda: os.sched_setaffinity(0, cpus))
@@ -61,6 +74,21 @@ def answer(command, threads):
 
 
 # ---- parts ----
+
+class NoGpu(Exception):
+    """The message says what is missing."""
+
+
+def gpu_limits(options):
+    program = options.build / "benchmarks/phonaut-bench-limits-cuda"
+    if not program.exists():
+        raise NoGpu("no GPU can be measured: this build has no CUDA backend, because no CUDA toolkit was found")
+    done = subprocess.run([str(program), "--seconds", "0.02" if options.quick else "0.5"], stdout=subprocess.PIPE, text=True)
+    if done.returncode == NO_GPU:
+        raise NoGpu("no GPU here: the CUDA backend was built, and nothing was measured")
+    done.check_returncode()
+    return json.loads(done.stdout)
+
 
 def limits(options):
     command = [options.build / "benchmarks/phonaut-bench-limits", "--seconds", 0.02 if options.quick else 0.3]
@@ -76,8 +104,9 @@ def literally(text):
 def kernels(options, threads):
     """Every case that `--only` chooses. A repetition counts if nobody took its processors for more than a twentieth of its
     time and the machine's peak, looked at before and after it, was within a tenth of what it mostly is."""
-    program = [options.build / "benchmarks/phonaut-bench", "--threads", threads]
-    listed = [line for line in answer([*program, "--benchmark_list_tests=true"], threads).splitlines()
+    program = [options.build / f"benchmarks/phonaut-bench{'-cuda' * options.on_gpu}", "--threads", threads]
+    cpus = None if options.on_gpu else threads
+    listed = [line for line in answer([*program, "--benchmark_list_tests=true"], cpus).splitlines()
               if line.endswith("/real_time")]
     wanted = [name for name in listed if re.search(options.only, f"kernels/{name}")]
     if not wanted:
@@ -90,7 +119,7 @@ def kernels(options, threads):
                    "--benchmark_enable_random_interleaving=true"]
         if len(wanted) < len(listed):
             command.append(f"--benchmark_filter=^({'|'.join(map(literally, wanted))})$")
-        answer(command, threads)
+        answer(command, cpus)
         found = json.loads(pathlib.Path(out).read_text())
     runs = {}
     for run in found["benchmarks"]:
@@ -109,7 +138,8 @@ def kernels(options, threads):
                      "flops": group[0]["flops"], "bytes": group[0]["bytes"],
                      "peak": results.median([max(run["peak_before"], run["peak_after"]) for run in counted]),
                      "copy": float(found["context"]["copy_bytes"]), "cached": float(found["context"]["cached_bytes"]),
-                     "kept": len(quiet) if enough else 0, "rounds": rounds, "quiet": enough})
+                     "kept": len(quiet) if enough else 0, "rounds": rounds, "quiet": enough,
+                     **({"device": options.device} if options.on_gpu else {})})
     return kept
 
 
@@ -127,8 +157,8 @@ def realtime(options):
 
 def peers(options, key, python):
     """(one comparison or None, why there is none)."""
-    command = [sys.executable, ROOT / f"benchmarks/peers/compare_{key}", "--build", options.build, "--python", python,
-               "--threads", *options.threads]
+    command = [sys.executable, ROOT / f"benchmarks/peers/compare_{key}", "--build", options.build, "--python", python]
+    command += ["--device", options.device, *GPU_PEERS[key]] if options.on_gpu else ["--threads", *options.threads]
     if options.machine:
         command += ["--machine", options.machine]
     if options.rounds:
@@ -146,26 +176,34 @@ def peer_python(options):
     if options.peers:
         if not own.exists():
             subprocess.run([sys.executable, "-m", "venv", ROOT / "build/peers"], check=True)
-        subprocess.run([own, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        packages = GPU_PACKAGES if options.on_gpu else PACKAGES
+        subprocess.run([own, "-m", "pip", "install", "--quiet", *packages], check=True)
     return options.python or os.environ.get("PHONAUT_PEER_PYTHON") or (str(own) if own.exists() else sys.executable)
-
-
-def machine():
-    sys.path.insert(0, str(ROOT / "benchmarks/peers"))
-    import comparison
-    return comparison.machine()
 
 
 def measure(options):
     """Measures part by part, and keeps what there is in the file after each: the last parts take an hour."""
+    command = "./bench" + " --quick" * options.quick + f" --device {options.device}" * options.on_gpu
     found = {"format": results.FORMAT, "date": f"{datetime.date.today():%-d %B %Y}", "threads": options.threads,
-             "machine": options.machine or machine(), "quick": options.quick,
-             "only": options.only, "command": "./bench --quick" if options.quick else "./bench"}
+             "machine": options.machine or (comparison.gpu() if options.on_gpu else comparison.machine()),
+             "quick": options.quick, "only": options.only, "command": command}
 
     def keep():
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(found, indent=1))
 
+    if options.on_gpu:
+        say("-- the GPU's limits")
+        found["device"] = options.device
+        found["limits"] = gpu_limits(options)
+        found["isa"] = found["limits"]["isa"]
+        say(tables.gpu_limits_table(found["limits"]))
+        keep()
+        say("-- kernels")
+        found["kernels"] = kernels(options, 1)
+        say(tables.gpu_kernels_table(found["kernels"]))
+        keep()
+        return beside_peers(options, found, list(GPU_PEERS), keep)
     say("-- the machine's limits")
     found["limits"] = limits(options)
     found["isa"] = found["limits"]["isa"]
@@ -184,12 +222,16 @@ def measure(options):
         found["size"] = size.measure(ROOT, options.build, compiling=not options.quick)
         say(tables.size_table(found))
         keep()
+    return beside_peers(options, found, PEERS, keep)
+
+
+def beside_peers(options, found, keys, keep):
     if options.quick:
         say("left out: --quick measures nothing beside other libraries")
         return found
     python = peer_python(options)
     missing = {}
-    for key in PEERS:
+    for key in keys:
         if not re.search(options.only, f"peers/{key}"):
             continue
         say(f"-- beside other libraries: {key}")
@@ -208,6 +250,8 @@ def measure(options):
 # ---- what is made of it ----
 
 def draw(found, folder):
+    if found.get("device", "cpu") != "cpu":
+        return []  # the pictures' axes are those of processors
     drawn = {"roofline.svg": pictures.roofline(found), "ratios.svg": pictures.ratios(found)}
     for name, picture in drawn.items():
         if picture:
@@ -223,7 +267,8 @@ def write_docs(found):
             raise SystemExit(f"bench: {DOCUMENT} has no place marked <!-- {key} --> … <!-- /{key} -->")
         text = changed
     DOCUMENT.write_text(text)
-    say(f"{DOCUMENT.relative_to(ROOT)} has {', '.join(tables.parts(found))}; pictures: {', '.join(draw(found, DOCUMENT.parent))}")
+    drawn = draw(found, DOCUMENT.parent)
+    say(f"{DOCUMENT.relative_to(ROOT)} has {', '.join(tables.parts(found))}" + f"; pictures: {', '.join(drawn)}" * bool(drawn))
 
 
 def main():
@@ -245,6 +290,9 @@ def main():
 if __name__ == "__main__":
     try:
         main()
+    except NoGpu as reason:
+        print(f"bench: {reason}", file=sys.stderr)
+        sys.exit(NO_GPU)
     except results.Unreadable as reason:
         sys.exit(f"bench: {reason}")
     except subprocess.CalledProcessError as error:

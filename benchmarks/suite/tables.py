@@ -22,7 +22,7 @@ def table(head, rows):
 
 def share_of_limit(row):
     """(share, of what), or None where the work does not say what it must do."""
-    rate, name, amount = limit_of(row["flops"], row["bytes"], row["threads"], row["machine"])
+    rate, name, amount = limit_of(row["flops"], row["bytes"], row["threads"], row["machine"], row.get("device", "cpu"))
     return (amount / (min(row["ours"]) * rate), name) if amount else None
 
 
@@ -39,17 +39,19 @@ def limit_cell(row):
 
 
 def rows_table(rows):
-    """Both sides of each work, in milliseconds, and which share of the machine's limit phonaut reaches."""
+    """Both sides of each work, in milliseconds, and which share of the machine's limit phonaut reaches. On a GPU there are
+    no threads to tell."""
     rows = sorted(rows, key=lambda row: row["threads"])
     limits = [limit_cell(row) for row in rows]
+    on_cpu = [True] * any(row.get("device", "cpu") == "cpu" for row in rows)
     lines = []
     for row, limit in zip(rows, limits):
         cells = [" / ".join(milliseconds(f(row[side])) for f in (min, median)) for side in ("ours", "theirs")]
         ratio = " / ".join(f"{r:.2f}" for r in ratios(row))
-        lines.append([row["work"], str(row["threads"]), cells[0], row["peer"], cells[1],
+        lines.append([row["work"], *[str(row["threads"]) for _ in on_cpu], cells[0], row["peer"], cells[1],
                       f"**{ratio}**" if row["quiet"] else f"({ratio}: disturbed)", f"{row['kept']} of {row['rounds']}",
                       *[limit] * any(limits)])
-    return table(["work", "threads", "phonaut, ms (min / median)", "peer", "its ms (min / median)",
+    return table(["work", *["threads" for _ in on_cpu], "phonaut, ms (min / median)", "peer", "its ms (min / median)",
                   "ratio (min / median)", "rounds that count", *["of the limit"] * any(limits)], lines)
 
 
@@ -65,7 +67,9 @@ def section(part):
     factors = {}
     for row in part["rows"]:
         if row.get("sound"):
-            name = f"{row['work']}, {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
+            name = row["work"]
+            if row.get("device", "cpu") == "cpu":
+                name += f", {row['threads']} thread{'s' if row['threads'] > 1 else ''}"
             factors[name] = min(min(row["ours"]) / row["sound"], factors.get(name, math.inf))
     if factors:
         text.append(f"Real-time factor: {'; '.join(f'{name}: {factor:.2g}' for name, factor in factors.items())}.")
@@ -94,7 +98,7 @@ def limits_table(found):
 
 def kernel_share(kernel):
     rate, name, amount = limit_of(kernel["flops"], kernel["bytes"], kernel["threads"],
-                                  [kernel["peak"], kernel["copy"], kernel["cached"]])
+                                  [kernel["peak"], kernel["copy"], kernel["cached"]], kernel.get("device", "cpu"))
     return (amount / (kernel["seconds"] * rate), name) if amount else None
 
 
@@ -138,12 +142,48 @@ def size_table(found):
     return table(["", ""], rows)
 
 
+# ---- what ./bench --device cuda measures ----
+
+def three_digits(number):
+    return f"{number:.0f}" if number >= 100 else f"{number:.3g}"
+
+
+def gpu_limits_table(limits):
+    rows = [[f"products in {name}", f"{three_digits(1e-3 * rate)} TFLOP/s"] for name, rate in limits["products"].items()]
+    rows += [[f"a copy in {name}, {level['bytes'] / 2**20:.3g} MiB", f"{level['copy']:.0f} GB/s"]
+             for name, level in limits["gbytes"].items()]
+    return table(["limit", ""], rows)
+
+
+def gpu_kernels_table(kernels):
+    """All cases: what each reaches, and of what."""
+    rows = []
+    for kernel in sorted(kernels, key=lambda k: k["name"]):
+        share = kernel_share(kernel)
+        reached = (f"{three_digits(1e-12 * kernel['flops'] / kernel['seconds'])} TFLOP/s" if kernel["flops"]
+                   else f"{three_digits(1e-9 * kernel['bytes'] / kernel['seconds'])} GB/s")
+        rows.append([kernel["name"], three_digits(1e6 * kernel["seconds"]), reached if share else "",
+                     f"{share[0]:.0%} of {share[1]}" if share else "", "" if kernel["quiet"] else "disturbed"])
+    return table(["op, size, direction", "µs", "reached", "of the limit", ""], rows)
+
+
+def gpu_part(found):
+    text = [measured_line(found), gpu_limits_table(found["limits"])]
+    for part in found.get("peers", {}).values():
+        text.append(section(part))
+    if found.get("kernels"):
+        text.append(gpu_kernels_table(found["kernels"]))
+    return "\n\n".join(text)
+
+
 PARTS = {"limits": limits_table, "kernels": kernels_table, "realtime": realtime_table, "size": size_table}
 
 
 def parts(found):
     """Marked place -> text, of everything that was measured. Pictures (pictures.py) lie beside the page."""
     import goals
+    if found.get("device", "cpu") != "cpu":
+        return {"gpu": gpu_part(found)}
     line, only = measured_line(found), found.get("only", "")
     texts = {key: f"{line}\n\n{make(found)}" for key, make in PARTS.items() if found.get(key)}
     if not re.search(only, "limits"):  # measured for the sake of the other parts
