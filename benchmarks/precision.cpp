@@ -16,13 +16,13 @@
 #include <time.h>
 
 #include <cmath>
-#include <cstring>
 #include <map>
 
 #include "autoencoder/objective.hpp"
 #include "autoencoder/training.hpp"
 #include "common/corpus.hpp"
 #include "common/model_file.hpp"
+#include "program.hpp"
 
 using namespace phonaut;
 
@@ -339,28 +339,33 @@ int run(const Options& o) {
 
 }  // namespace
 
-int main(int argc, char** argv) try {
+int main(int argc, char** argv) {
   Options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string word = argv[i];
-    const bool more = i + 1 < argc;
-    if (word == "smoke") o.smoke = true, o.rounds = 0;
-    else if (word == "--threads" && more) o.threads = std::max(1, std::atoi(argv[++i]));
-    else if (word == "--rounds" && more) o.rounds = std::max(1, std::atoi(argv[++i]));
-    else if (word == "--lower" && more) o.lower = precision_named(argv[++i]);
-    else if (word == "--only" && more) o.only = argv[++i];
-    else if (const char* file = more ? std::strchr(argv[i + 1], '=') : nullptr; word == "--weights" && file)
-      o.weights[std::string(static_cast<const char*>(argv[i + 1]), file)] = file + 1, ++i;
-    else {
-      std::fprintf(
-          stderr,
-          "usage: phonaut-bench-precision [smoke] [--lower bf16|int8] [--threads N] [--rounds N] [--only WORD] "
-          "[--weights NAME=FILE]\n");
-      return 2;
-    }
-  }
-  return run(o);
-} catch (const std::exception& error) {
-  std::fprintf(stderr, "phonaut-bench-precision: %s\n", error.what());
-  return 1;
+  std::string command, lower = name_of(o.lower);
+  CLI::App app("Errors and speed of products in lower precision", "phonaut-bench-precision");
+  bench::add_command(app, command, {"smoke"});
+  app.add_option("--lower", lower, "precision beside fp32")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"bf16", "int8"}));
+  app.add_option("--threads", o.threads)->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--rounds", o.rounds, "in turn, of which the least time counts")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  app.add_option("--only", o.only, "rows with this word in their name");
+  app.add_option_function<std::vector<std::string>>(
+         "--weights",
+         [&](const std::vector<std::string>& given) {
+           for (const std::string& one : given) {
+             const size_t at = one.find('=');
+             if (at == std::string::npos) throw CLI::ValidationError("--weights", "wants NAME=FILE, not '" + one + "'");
+             o.weights[one.substr(0, at)] = one.substr(at + 1);
+           }
+         },
+         "NAME=FILE: weights of a model, which otherwise are drawn")
+      ->allow_extra_args(false);
+  return bench::run_program(app, argc, argv, [&] {
+    if (command == "smoke") o.smoke = true, o.rounds = 0;
+    o.lower = precision_named(lower.c_str());
+    return run(o);
+  });
 }
