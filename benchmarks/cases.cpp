@@ -112,10 +112,11 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "phonaut-bench: %s\n", error.what());
     return 2;
   }
-  if (std::is_same_v<B, Cuda> && !cuda_available()) {
-    std::fprintf(stderr, "phonaut-bench-cuda: no GPU here\n");
-    return 77;  // what CTest and automake take for "skipped"
-  }
+  if constexpr (std::is_same_v<B, Cuda>)
+    if (!cuda_available()) {
+      std::fprintf(stderr, "phonaut-bench-cuda: no GPU here\n");
+      return 77;  // what CTest and automake take for "skipped"
+    }
   Yardstick yardstick(backend);
   for (const Case& c : all_cases()) {
     if (!c.limits.time || !c.timed) continue;

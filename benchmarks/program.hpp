@@ -16,10 +16,11 @@ constexpr int no_gpu = 77;
 inline int run_program(CLI::App& app, int argc, char** argv, const std::function<int()>& body) {
   try {
     app.parse(argc, argv);
-    if (std::is_same_v<Backend, Cuda> && !cuda_available()) {
-      std::fprintf(stderr, "%s: no GPU here\n", app.get_name().c_str());
-      return no_gpu;
-    }
+    if constexpr (std::is_same_v<Backend, Cuda>)
+      if (!cuda_available()) {
+        std::fprintf(stderr, "%s: no GPU here\n", app.get_name().c_str());
+        return no_gpu;
+      }
     return body();
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
