@@ -87,6 +87,23 @@ long parameter_count(const Layer& layer) {
   return n;
 }
 
+namespace detail {
+
+/// y = x. Whole numbers (flags and counts among the states), for which not every backend has a kernel, go by way of the
+/// host; they are packed.
+template <class B, class T, size_t R>
+void copy_weight(const B& backend, View<const T, R> x, T* y) {
+  if constexpr (requires { kernel::pack(backend, x, y); }) {
+    kernel::pack(backend, x, y);
+  } else {
+    std::vector<T> host(static_cast<size_t>(x.size()));
+    kernel::download(backend, host.data(), x.data, host.size() * sizeof(T));
+    kernel::upload(backend, y, host.data(), host.size() * sizeof(T));
+  }
+}
+
+}  // namespace detail
+
 /// A copy with weights of its own (an EMA teacher, a replica); `backend` does the copying.
 template <class Layer, class B>
 Layer deep_copy(const Layer& layer, const B& backend) {
@@ -95,7 +112,7 @@ Layer deep_copy(const Layer& layer, const B& backend) {
     using W = std::remove_cvref_t<decltype(weight)>;
     using T = std::remove_cvref_t<decltype(weight.tensor())>;
     T own = T::persistent(weight.shape());
-    kernel::pack(backend, weight.in(), own.data());
+    detail::copy_weight(backend, weight.in(), own.data());
     weight = W(own);
   });
   return copy;
