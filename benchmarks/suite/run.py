@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 import pictures
+import profiles
 import results
 import size
 import tables
@@ -49,6 +50,8 @@ def options_of(arguments):
     parser.add_argument("--json", type=pathlib.Path, help="where the numbers go: build/bench/bench.json, or gpu.json")
     parser.add_argument("--write-docs", type=pathlib.Path, nargs="?", const="", metavar="FILE.json",
                         help="put tables and pictures into docs; of a file, nothing is measured")
+    parser.add_argument("--profile", nargs="?", const="", metavar="REGEX",
+                        help="measures nothing, but tells where the time of works goes (profiles.py), as perf sees it")
     parser.add_argument("--peers", action="store_true", help="first make a virtual environment with all peers")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build/release")
     parser.add_argument("--python", help="an interpreter that has the peers' packages (also: PHONAUT_PEER_PYTHON)")
@@ -271,8 +274,23 @@ def write_docs(found):
     say(f"{DOCUMENT.relative_to(ROOT)} has {', '.join(tables.parts(found))}" + f"; pictures: {', '.join(drawn)}" * bool(drawn))
 
 
+def profile(options):
+    """{"format", …, "profile": [[title, [[group, share], …]], …]}, kept beside the results of the other parts."""
+    found = {"format": results.FORMAT, "date": f"{datetime.date.today():%-d %B %Y}", "threads": [1], "isa": "cpu",
+             "machine": options.machine or comparison.machine(), "command": "./bench --profile", "only": options.profile,
+             "profile": profiles.profiles(options.build, options.profile)}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    kept = options.json.with_name("profile.json")
+    kept.write_text(json.dumps(found, indent=1))
+    say(f"\nShares: {kept}")
+    return found
+
+
 def main():
     options = options_of(sys.argv[1:])
+    if options.profile is not None:
+        found = profile(options)
+        return write_docs(found) if options.write_docs is not None else None
     if options.write_docs and options.write_docs != pathlib.Path(""):
         return write_docs(results.read(options.write_docs))
     found = measure(options)

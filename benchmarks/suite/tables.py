@@ -176,7 +176,12 @@ def gpu_part(found):
     return "\n\n".join(text)
 
 
-PARTS = {"limits": limits_table, "kernels": kernels_table, "realtime": realtime_table, "size": size_table}
+def profile_table(found):
+    return table(["work, one thread", "where its time goes"],
+                 [[title, "; ".join(f"{name} {share:.0%}" for name, share in shares)] for title, shares in found["profile"]])
+
+
+PARTS = {"profile": profile_table, "limits": limits_table, "kernels": kernels_table, "realtime": realtime_table, "size": size_table}
 
 
 def parts(found):
