@@ -35,7 +35,7 @@ GROUPS = [
     (r"score_tile|weights_of_rows|scores_of_rows|relative_attention|softmax", "attention weights"),
     (r"\battend", "attention: values"),
     (r"filter_tile|filter_image|pack_filters|filter_frames|depthwise|slide|chunk_causal", "depthwise convolutions"),
-    (r"clear_page|page_fault|\[k\]", "the kernel: pages, interrupts"),
+    (r"clear_page|page_fault|\[k\]", "the operating system: pages, interrupts"),
 ]
 
 
