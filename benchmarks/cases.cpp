@@ -32,13 +32,14 @@ using Yardstick = bench::Yardstick<B>;
 
 Machine machine;
 
-int threads_of(const B& backend) {
-  if constexpr (requires { backend.threads; }) return backend.threads;
+template <class Device>
+int threads_of(const Device& device) {
+  if constexpr (requires { device.threads; }) return device.threads;
   else return 1;
 }
-
-void set_threads([[maybe_unused]] B& backend, [[maybe_unused]] int threads) {
-  if constexpr (requires { backend.threads; }) backend.threads = std::max(1, threads);
+template <class Device>
+void set_threads([[maybe_unused]] Device& device, [[maybe_unused]] int threads) {
+  if constexpr (requires { device.threads; }) device.threads = std::max(1, threads);
 }
 
 /// What a pass must compute and move at least.
