@@ -51,6 +51,12 @@ ZipformerConfig config_of(const Options& o) {
   return (o.causal ? c.causal() : c).with_training(ZipformerTraining::off());
 }
 
+/// Where products in inference find their weights; null: as they are, which is all that a GPU knows.
+template <class Device>
+void take_weights_from([[maybe_unused]] Context<Device>& ctx, [[maybe_unused]] const PackedWeights* packed) {
+  if constexpr (requires { ctx.packed(packed); }) ctx.packed(packed);
+}
+
 struct Bench {
   Context<B> ctx{B{}, 1};
   bool causal;
@@ -72,24 +78,20 @@ struct Bench {
   Sequence<B> forward(const Tensor<B, 3>& features) {
     return model({ctx.constant(features), {}, 100}, causal ? kChunking : Chunking{});
   }
-  /// Puts the weights in order once, as the other libraries' sessions do; training goes on without. Nothing on a GPU.
-  void pack() {
-    if constexpr (std::is_same_v<B, Cpu>) packed.emplace(model, ctx.backend().precision);
-    find(packed);
-  }
-  void find(const std::optional<PackedWeights>& weights) {
-    [&](auto& c) {
-      if constexpr (requires { c.packed(nullptr); }) c.packed(weights ? &*weights : nullptr);
-    }(ctx);
+  /// Puts the weights in order once, as the other libraries' sessions do; training goes on without.
+  template <class Device>
+  void pack(Context<Device>& computing) {
+    if constexpr (requires { computing.packed(nullptr); }) packed.emplace(model, computing.backend().precision);
+    take_weights_from(computing, packed ? &*packed : nullptr);
   }
   /// Loss sum(output · weights) and its gradients.
   void train(const Tensor<B, 3>& features, const Tensor<B, 3>& weights) {
-    find({});
+    take_weights_from(ctx, nullptr);
     ctx.train();
     gradients.clear();
     ctx.backward(sum(forward(features).frames * ctx.constant(weights)), gradients);
     ctx.infer();
-    find(packed);
+    take_weights_from(ctx, packed ? &*packed : nullptr);
   }
   void stream() {
     if (!state) {
@@ -209,7 +211,7 @@ int run(const Options& o) {
   if (o.command == "check" && o.proof.empty()) throw CLI::RequiredError("proof");
   if (o.command == "serve") {
     Bench bench(o);
-    bench.pack();
+    bench.pack(bench.ctx);
     served::serve(work_of(bench, o),
                   concat("\"peer\": \"phonaut\", \"isa\": \"", phonaut::bench::name_of(bench.ctx.backend()),
                          "\", \"parameters\": ", parameter_count(bench.model)),
@@ -223,7 +225,7 @@ int run(const Options& o) {
     small.causal = true;
     small.cases = {{100, 2}};
     Bench bench(small);
-    bench.pack();
+    bench.pack(bench.ctx);
     for (const auto& [name, calls] : work_of(bench, small))
       for (int i = 0; i < 2; ++i) calls.front()();
     std::printf("%ld parameters, %.1f MB for a training step\n", parameter_count(bench.model),
