@@ -248,19 +248,22 @@ void run(const char* name, const Dim& grid, const Dim& block, std::size_t shared
   refuse(name, grid, block, std::exchange(m.block.fault, {}));
 }
 
-void look_for_host_addresses(const char* name, const void* argument, std::size_t bytes) {
+void look_for_host_addresses(const char* name, const void* argument, const void* cleared, std::size_t bytes) {
   // Below lie numbers that a struct of two ints, or a sanitizer's own memory, may look like.
   constexpr std::uintptr_t lowest = std::uintptr_t{1} << 44, highest = std::uintptr_t{1} << 47;
   const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   // The last word of a struct may be a formula without members, which nothing ever writes.
   const std::size_t seen = bytes > sizeof(void*) ? bytes - sizeof(void*) : bytes;
   for (std::size_t at = 0; at + sizeof(void*) <= seen; at += sizeof(void*)) {
-    std::uintptr_t word = 0;
-    std::memcpy(&word, static_cast<const char*>(argument) + at, sizeof word);
-    if (word < lowest || word >= highest || word % 4 != 0) continue;
-    if (is_device_address(reinterpret_cast<const void*>(word))) continue;
-    unsigned char resident = 0;
-    if (mincore(reinterpret_cast<void*>(word / page * page), page, &resident) != 0) continue;  // nothing lies there
+    const auto seems_an_address = [&](const void* from) {
+      std::uintptr_t word = 0;
+      std::memcpy(&word, static_cast<const char*>(from) + at, sizeof word);
+      if (word < lowest || word >= highest || word % 4 != 0) return false;
+      if (is_device_address(reinterpret_cast<const void*>(word))) return false;
+      unsigned char resident = 0;
+      return mincore(reinterpret_cast<void*>(word / page * page), page, &resident) == 0;  // something lies there
+    };
+    if (!seems_an_address(argument) || !seems_an_address(cleared)) continue;
     throw Error(concat("emulator: an argument of kernel ", name, " holds, at byte ", at, " of ", bytes,
                        ", the address of memory of the host"));
   }
