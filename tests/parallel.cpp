@@ -367,7 +367,7 @@ TEST_CASE("k-means over ranks is k-means of all points", "[parallel][threads]") 
     const long end = ranks.alone() || ranks.rank() > 0 ? 40 : 13;
     const auto points = tensor_of<Reference64>(
         Shape<2>{end - first, 3}, std::vector<double>(values.begin() + first * 3, values.begin() + end * 3));
-    auto clusters = kmeans(ctx, points, 12, {.seeding = seeding, .iterations = 6});
+    auto clusters = kmeans(ctx, points, 12, {.iterations = 6, .seeding = seeding});
     clusters.counts = ctx.zeros(Shape<1>{12});
     kmeans_minibatch(ctx, points, clusters);
     return to_vector(clusters.means);
