@@ -41,6 +41,8 @@ SIZES = {  # layers, widths, feed-forward widths, unmasked widths of the six sta
           (192, 192, 256, 320, 256, 192)),
 }
 BANDS, CHUNK, LEFT = 80, 32, 128
+# The published module, prepared for export, has positions for 2000 frames at half of this rate.
+EXPORTED_FRAMES = 4000
 
 
 def swooshes():
@@ -325,11 +327,11 @@ def graph_work(model, options, folder, engine, name):
         work["stream"] = [stream]
         return work  # its graph of the whole pass leaves out the chunks
     path = f"{folder}/encoder.onnx"
-    # The module's table of positions grows where a longer input comes; what is traced keeps the one that is there.
-    with torch.no_grad():
-        model(normal(1, max(frames for frames, _ in options.cases), BANDS, seed=1))
     export_onnx(model, (normal(1, 301, BANDS, seed=1),), ["x"], path)
     for frames, batch in options.cases:
+        if frames > EXPORTED_FRAMES:
+            print(f"left out: {frames}x{batch}, for which the exported module has no positions", file=sys.stderr)
+            continue
         x = normal(batch, frames, BANDS, seed=1)
         inputs = {"x": x.numpy()}
         _, run = engine(path, inputs, options)
