@@ -24,7 +24,8 @@ if(TARGET CUDA::cudart AND TARGET CUDA::cublasLt)
   target_include_directories(phonaut_cuda PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>)
   # By hand: CMake before 3.26 does not know the standard flag of this nvcc.
   target_compile_options(phonaut_cuda PRIVATE -std=c++20 --extended-lambda --expt-relaxed-constexpr)
-  target_link_libraries(phonaut_cuda PUBLIC phonaut_headers CUDA::cudart CUDA::cublasLt)
+  # phonaut_cpu: names of precisions, host memory.
+  target_link_libraries(phonaut_cuda PUBLIC phonaut_headers phonaut_cpu CUDA::cudart CUDA::cublasLt)
   target_compile_definitions(phonaut_cuda INTERFACE PHONAUT_HAS_CUDA=1)
   set_target_properties(phonaut_cuda PROPERTIES POSITION_INDEPENDENT_CODE ON EXPORT_NAME cuda)
 endif()
