@@ -87,7 +87,8 @@ Fibre::~Fibre() {
   delete machine_;
 }
 
-void Fibre::begin(Fibre* self) {
+void Fibre::begin(void* fibre) {
+  auto* const self = static_cast<Fibre*>(fibre);
 #ifdef PHONAUT_ADDRESS_SANITIZER
   Machine& m = *self->machine_;
   __sanitizer_finish_switch_fiber(nullptr, &m.outside_bottom, &m.outside_bytes);
@@ -129,7 +130,7 @@ void Fibre::prepare(void (*entry)(void*), void* argument) {
   // What `phonaut_switch_stacks` pops: r15 r14 r13 r12 rbx rbp, then the address to return to. The trampoline's call
   // finds the stack aligned to 16 bytes, as the calling convention wants.
   auto* top = reinterpret_cast<std::uintptr_t*>(m.stack + stack_bytes - 64);
-  void (*const first)(Fibre*) = &Fibre::begin;
+  void (*const first)(void*) = &Fibre::begin;
   *--top = 0;
   *--top = 0;
   *--top = reinterpret_cast<std::uintptr_t>(&phonaut_fibre_trampoline);
@@ -148,7 +149,7 @@ void Fibre::prepare(void (*entry)(void*), void* argument) {
   const auto address = reinterpret_cast<std::uintptr_t>(this);
   // makecontext passes ints: the address goes in two halves.
   makecontext(&m.inside, reinterpret_cast<void (*)()>(+[](unsigned high, unsigned low) {
-    begin(reinterpret_cast<Fibre*>((static_cast<std::uintptr_t>(high) << 32) | low));
+    begin(reinterpret_cast<void*>((static_cast<std::uintptr_t>(high) << 32) | low));
   }),
               2, static_cast<unsigned>(address >> 32), static_cast<unsigned>(address));
 #endif

@@ -21,7 +21,7 @@ class Fibre {
 
  private:
   struct Machine;
-  static void begin(Fibre* self);
+  static void begin(void* fibre);
 
   Machine* machine_;
   void (*entry_)(void*) = nullptr;
