@@ -270,7 +270,7 @@ constexpr TileTable tiles = make_tiles();
 
 // A task's rows of a (12 x 8 rows of 1536 numbers: 144 KiB as bytes) and of b stay in L2; a is scaled so many rows at a
 // time, which bounds the memory for it.
-constexpr long task_rows = 8 * tile_rows, task_columns = 4 * byte_columns, rows_at_once = 8 * task_rows;
+constexpr long task_rows = 8L * tile_rows, task_columns = 4 * byte_columns, rows_at_once = 8 * task_rows;
 // A second thread costs a few microseconds.
 constexpr double products_per_thread = 4e6;
 

@@ -62,15 +62,18 @@ void PackedWeights::add_bytes(const float* data, long rows, long k) {
   constexpr long most_k = 65536;  // 255 x 127 x 65536 is the largest sum that 32 bits hold
   if (k > most_k || find_bytes(data)) return;
   const long quads = kernel::PackedBytes::quads_of(k), padded = kernel::PackedBytes::padded(rows);
-  const auto cleared = [this](std::size_t bytes) {
-    auto memory = Storage<HostMemory>::persistent(bytes);
+  const auto clear = [this](Storage<HostMemory>& memory, std::size_t bytes) {
+    memory = Storage<HostMemory>::persistent(bytes);
     std::memset(memory.data(), 0, bytes);
     bytes_ += bytes;
-    return memory;
   };
   const auto places = static_cast<std::size_t>(padded);
-  ByteMatrix m{rows, k, cleared(places * static_cast<std::size_t>(quads * kernel::quad)),
-               cleared(places * sizeof(float)), cleared(places * sizeof(std::int32_t))};
+  ByteMatrix& m = bytes_of_[data];
+  m.rows = rows;
+  m.k = k;
+  clear(m.quads, places * static_cast<std::size_t>(quads * kernel::quad));
+  clear(m.scale, places * sizeof(float));
+  clear(m.shift, places * sizeof(std::int32_t));
   auto* const bytes = static_cast<std::int8_t*>(m.quads.data());
   for (long i = 0; i < rows; ++i) {
     const float* row = data + i * k;
@@ -92,7 +95,6 @@ void PackedWeights::add_bytes(const float* data, long rows, long k) {
     }
     static_cast<std::int32_t*>(m.shift.data())[i] = -128 * sum;
   }
-  bytes_of_.emplace(data, std::move(m));
 }
 
 const PackedWeights::Matrix* PackedWeights::find(const float* data) const noexcept {

@@ -65,7 +65,7 @@ class PackedWeights {
   };
   /// Bytes in the order in which products read them (kernels/cpu/packed_matrix.hpp).
   struct ByteMatrix {
-    long rows, k;
+    long rows = 0, k = 0;
     Storage<HostMemory> quads, scale, shift;
   };
   /// The packed form of the numbers at `data`, or null.
