@@ -246,6 +246,10 @@ int main(int argc, char** argv) {
   app.add_flag("--causal", o.causal, "attention within chunks, and streams");
   app.add_option_function<std::string>(
       "--cases", [&](const std::string& text) { o.cases = cases_of(text); }, "FRAMESxUTTERANCES,…");
-  add_computing_options(app, o.threads, o.precision);
+  add_threads_option(app, o.threads);
+  app.add_option("--precision", o.precision,
+                 "of products: fp32, tf32 on a GPU, bf16, or int8: weights in bytes, to infer")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"fp32", "tf32", "bf16", "int8"}));
   return bench::run_program(app, argc, argv, [&] { return run(o); });
 }
