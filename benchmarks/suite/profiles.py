@@ -23,6 +23,9 @@ WORKS = [
     ("stem of wav2vec 2.0, 10 s, bf16", "phonaut-bench-stem", [], "stem_bf16/160000"),
     ("residual VQ, 15000 frames", "phonaut-bench-quantizers", [], "rvq128/15000"),
     ("FSQ, 600000 frames", "phonaut-bench-quantizers", [], "fsq/600000"),
+    ("SIGReg, forward + backward", "phonaut-bench-peers", [], "sigreg"),
+    ("SwooshL, 8 x 1000 x 512, forward + backward", "phonaut-bench-layers", [], "swoosh_l/4096000"),
+    ("Snake, 8 x 1000 x 512, forward + backward", "phonaut-bench-layers", [], "snake/4096000"),
     ("LayerNorm, 8 x 1000 x 512, forward + backward", "phonaut-bench-layers", [], "layer_norm/4096000"),
     ("GLU, 8 x 1000 x 1024, forward + backward", "phonaut-bench-layers", [], "glu/8192000"),
 ]
