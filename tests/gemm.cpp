@@ -10,6 +10,7 @@
 
 #include "catch.hpp"
 #include "kernels/isas.hpp"
+#include "numbers.hpp"
 #include "phonaut/core/error.hpp"
 #include "phonaut/core/packed_weights.hpp"
 #include "phonaut/core/param.hpp"
@@ -24,6 +25,7 @@ void gemm_own(const Cpu& cpu, const Gemm<float>& g);
 namespace {
 using namespace phonaut;
 using kernel::Gemm;
+using testing::numbers;
 
 constexpr float poison = std::numeric_limits<float>::quiet_NaN();
 
@@ -40,14 +42,6 @@ double seen(const Cpu& cpu, float x) {
   int exponent = 0;
   const double digits = std::frexp(static_cast<double>(x), &exponent);  // 0.5 <= |digits| < 1
   return std::ldexp(std::nearbyint(std::ldexp(digits, 8)), exponent - 8);
-}
-
-std::vector<float> numbers(long n, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(static_cast<size_t>(n));
-  for (float& v : x) v = normal(generator);
-  return x;
 }
 
 /// What a product sees of numbers.

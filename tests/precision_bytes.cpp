@@ -5,6 +5,7 @@
 
 #include "catch.hpp"
 #include "kernels/isas.hpp"
+#include "numbers.hpp"
 #include "phonaut/core/packed_weights.hpp"
 #include "phonaut/encoders/zipformer/zipformer_encoder.hpp"
 #include "phonaut/layers/conv1d.hpp"
@@ -14,12 +15,8 @@
 
 namespace {
 using namespace phonaut;
+using testing::numbers;
 using B = Cpu;
-
-std::vector<float> numbers(long n, std::uint64_t seed) {
-  Context<B> own(Cpu{}, seed);
-  return draw<float>(own, n, Init::normal(1));
-}
 
 struct OneMatrix {
   Param<B, 2> weight;
@@ -48,7 +45,7 @@ Row to_bytes(const float* x, long k) {
 
 /// Rows whose numbers lie clear of the middle between two bytes, so that it is certain which one is nearest: the first
 /// is the largest, 127 times what the others are integers of, up to a third. Every row has a scale of its own.
-std::vector<float> clear_rows(long rows, long k, long stride, std::uint64_t seed) {
+std::vector<float> clear_rows(long rows, long k, long stride, unsigned seed) {
   const auto drawn = numbers(2 * rows * stride, seed);
   std::vector<float> x(static_cast<size_t>(rows * stride));
   for (long i = 0; i < rows; ++i)
@@ -285,16 +282,12 @@ TEST_CASE("a Zipformer in bytes is near the one in fp32, the same on any number 
   const auto full = output(Precision::fp32, 1, false), lower = output(Precision::int8, 1, true);
   CHECK(output(Precision::int8, 3, true) == lower);
   CHECK(output(Precision::int8, 1, false) == full);
-  double off = 0, size = 0;
-  for (size_t i = 0; i < full.size(); ++i) {
-    off += std::pow(static_cast<double>(full[i]) - static_cast<double>(lower[i]), 2);
-    size += std::pow(static_cast<double>(full[i]), 2);
-  }
-  INFO("relative error " << std::sqrt(off / size));
-  CHECK(std::sqrt(off / size) > 1e-4);
+  const double error = testing::relative_error(lower, full);
+  INFO("relative error " << error);
+  CHECK(error > 1e-4);
   // Numbers of a normal distribution are rounded to steps of a fortieth of their deviation: each factor errs by about
   // 0.8 %, a product by 1.1 %, and several dozen of them on a path, damped by residuals, by a few times that.
-  CHECK(std::sqrt(off / size) < 0.06);
+  CHECK(error < 0.06);
 }
 
 }  // namespace

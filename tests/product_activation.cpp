@@ -4,6 +4,7 @@
 
 #include "catch.hpp"
 #include "kernels/isas.hpp"
+#include "numbers.hpp"
 #include "phonaut/core/packed_weights.hpp"
 #include "phonaut/layers/conv1d.hpp"
 #include "phonaut/layers/linear.hpp"
@@ -13,12 +14,8 @@
 
 namespace {
 using namespace phonaut;
+using testing::numbers;
 using B = Cpu;
-
-std::vector<float> numbers(long n, std::uint64_t seed) {
-  Context<B> own(Cpu{}, seed);
-  return draw<float>(own, n, Init::normal(1));
-}
 
 struct Way {
   std::string name;

@@ -19,12 +19,10 @@ namespace phonaut::kernel::PHONAUT_ISA {
 
 namespace {
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512BW__)
 
-using Number = std::uint8_t;
-constexpr std::int32_t offset = 128;
-constexpr int tile_rows = 12, tile_sums = 2, sums_per_column = 1;
-
+// With VNNI and without.
+constexpr int tile_rows = 12, tile_sums = 2;
 struct Sum {
   static constexpr long ints = 16;
   __m512i v;
@@ -32,10 +30,18 @@ struct Sum {
 struct Weights {
   __m512i v;
 };
-struct Quad {
-  __m512i v;
-};
+using Quad = Weights;
 PHONAUT_INLINE Sum no_sum() { return {_mm512_setzero_si512()}; }
+PHONAUT_INLINE void store(Sum c, std::int32_t* to) { _mm512_storeu_si512(to, c.v); }
+
+#endif
+
+#if defined(__AVX512VNNI__)
+
+using Number = std::uint8_t;
+constexpr std::int32_t offset = 128;
+constexpr int sums_per_column = 1;
+
 PHONAUT_INLINE Weights load(const std::int8_t* b) { return {_mm512_loadu_si512(b)}; }
 PHONAUT_INLINE Quad spread(const Number* a) {
   std::int32_t four;
@@ -43,7 +49,6 @@ PHONAUT_INLINE Quad spread(const Number* a) {
   return {_mm512_set1_epi32(four)};
 }
 PHONAUT_INLINE Sum multiply_add(Quad a, Weights b, Sum c) { return {_mm512_dpbusd_epi32(c.v, a.v, b.v)}; }
-PHONAUT_INLINE void store(Sum c, std::int32_t* to) { _mm512_storeu_si512(to, c.v); }
 
 #else
 
@@ -60,16 +65,6 @@ PHONAUT_INLINE long long four_of(const Number* a) {
 
 #if defined(__AVX512BW__)
 
-constexpr int tile_rows = 12, tile_sums = 2;
-struct Sum {
-  static constexpr long ints = 16;
-  __m512i v;
-};
-struct Weights {
-  __m512i v;
-};
-using Quad = Weights;
-PHONAUT_INLINE Sum no_sum() { return {_mm512_setzero_si512()}; }
 PHONAUT_INLINE Weights load(const std::int8_t* b) {
   return {_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)))};
 }
@@ -77,7 +72,6 @@ PHONAUT_INLINE Quad spread(const Number* a) { return {_mm512_set1_epi64(four_of(
 PHONAUT_INLINE Sum multiply_add(Quad a, Weights b, Sum c) {
   return {_mm512_add_epi32(c.v, _mm512_madd_epi16(a.v, b.v))};
 }
-PHONAUT_INLINE void store(Sum c, std::int32_t* to) { _mm512_storeu_si512(to, c.v); }
 
 #elif defined(__AVX2__)
 

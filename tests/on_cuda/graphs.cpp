@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "numbers.hpp"
 #include "phonaut/core/cuda_graph.hpp"
 #include "phonaut/core/cuda_stream.hpp"
 #include "phonaut/core/recompute.hpp"
@@ -22,16 +23,9 @@
 #include "phonaut/training/sgd.hpp"
 
 using namespace phonaut;
+using testing::numbers;
 
 namespace {
-
-std::vector<float> numbers(long n, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(static_cast<size_t>(n));
-  for (float& v : x) v = normal(generator);
-  return x;
-}
 
 template <class B>
 struct Model {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "numbers.hpp"
 #include "phonaut/core/param.hpp"
 #include "phonaut/ops/gemm.hpp"
 #ifdef PHONAUT_EMULATE_GPU
@@ -15,16 +16,9 @@
 
 using namespace phonaut;
 using kernel::Gemm;
+using testing::numbers;
 
 namespace {
-
-std::vector<float> numbers(long n, unsigned seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> x(static_cast<size_t>(n));
-  for (float& v : x) v = normal(generator);
-  return x;
-}
 
 /// Floats on the device.
 struct Floats {
