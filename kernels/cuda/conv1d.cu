@@ -1,8 +1,124 @@
-#include "elementwise.cuh"
+// Convolutions over time: as matrix products (ops/conv1d_products.hpp), or by cuDNN where these would be many. What
+// moves frames to where products see them, and patches of images.
 #include "phonaut/ops/conv1d_products.hpp"
+
+#include "elementwise.cuh"
+#include "epilogue.cuh"
 #include "phonaut/ops/conv2d.hpp"
+#include "way.hpp"
 
 namespace phonaut::kernel {
+
+namespace {
+
+using cuda::Convolution;
+
+/// Whether cuDNN is asked before the products. Taps that lie apart are a product each, all of which read and write the
+/// whole result; so are the strips of rows that overlap, of which each is as long as a stride (kernels/cuda/gemm.cu).
+/// Up to four of them are taken for as good as a convolution in one go; strips that are shorter than the 32 elements
+/// from which cuBLASLt multiplies them are not. Reasoned, not measured.
+bool by_library(const ConvGrid& grid, long width) {
+  switch (cuda::way<cuda::ConvolutionWay>()) {
+    case cuda::ConvolutionWay::products:
+      return false;
+    case cuda::ConvolutionWay::library:
+      return true;
+    case cuda::ConvolutionWay::by_shape:
+      break;
+  }
+  if (grid.taps == 1) return false;
+  const long products = grid.dilation > 1 ? grid.taps : (grid.taps + grid.stride - 1) / grid.stride;
+  return products > 4 || (products > 1 && grid.stride * width < 32);
+}
+
+/// Group g of a convolution between x (G, N, frames, in / G) and y (N, frames out, out).
+template <class X, class Y>
+Convolution convolution_of(Convolution::Pass pass, const ConvGrid& grid, const View<X, 4>& x, const View<Y, 3>& y,
+                           bool add) {
+  Convolution c;
+  c.pass = pass;
+  c.batch = y.shape[0];
+  c.frames = y.shape[1];
+  c.in = x.shape[3];
+  c.out = y.shape[2] / x.shape[0];
+  c.taps = grid.taps;
+  c.stride = grid.stride;
+  c.dilation = grid.dilation;
+  c.x_batch = x.stride[1];
+  c.x_frame = x.stride[2];
+  c.y_batch = y.stride[0];
+  c.y_frame = y.stride[1];
+  c.add = add;
+  return c;
+}
+bool is_empty(const Convolution& c) { return c.batch == 0 || c.frames == 0 || c.in == 0 || c.out == 0 || c.taps == 0; }
+
+/// cuDNN is told which of three tensors it writes by the pass, not by their types.
+float* any(const float* p) { return const_cast<float*>(p); }
+
+template <class X>
+View<X, 4> group_of(const View<X, 4>& x, long g) {
+  return {x.data + g * x.stride[0], {1, x.shape[1], x.shape[2], x.shape[3]}, x.stride};
+}
+template <class Y>
+View<Y, 3> group_of(const View<Y, 3>& y, long g, long groups) {
+  const long width = y.shape[2] / groups;
+  return {y.data + g * width, {y.shape[0], y.shape[1], width}, y.stride};
+}
+/// Of a weight (out, taps, in / G).
+template <class W>
+View<W, 3> rows_of(const View<W, 3>& w, long g, long groups) {
+  const long out = w.shape[0] / groups;
+  return {w.data + g * out * w.shape[1] * w.shape[2], {out, w.shape[1], w.shape[2]}};
+}
+
+}  // namespace
+
+void conv_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 4> x, View<const float, 3> w,
+                   const float* bias, View<float, 3> y, bool add, Activation f) {
+  const Convolution c = convolution_of(Convolution::Pass::forward, grid, x, y, add);
+  if (is_empty(c) || !by_library(grid, c.in)) return conv_products<Cuda, float>(cuda, grid, x, w, bias, y, add, f);
+  const long groups = x.shape[0];
+  for (long g = 0; g < groups; ++g) {
+    const auto from = group_of(x, g);
+    const auto weight = rows_of(w, g, groups);
+    const auto to = group_of(y, g, groups);
+    const float* offset = bias ? bias + g * c.out : nullptr;
+    if (!cuda::convolve(cuda, c, any(from.data), any(weight.data), to.data)) {
+      conv_products<Cuda, float>(cuda, grid, from, weight, offset, to, add, f);
+    } else if (offset || f != Activation::none) {
+      cuda::finish(
+          cuda, {.m = c.frames, .n = c.out, .c = to.data, .c_row = c.y_frame, .batch = c.batch, .c_batch = c.y_batch},
+          offset, f);
+    }
+  }
+}
+void conv_transposed_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 3> y, View<const float, 3> w,
+                              View<float, 4> x) {
+  const Convolution c = convolution_of(Convolution::Pass::data, grid, x, y, true);
+  if (is_empty(c) || !by_library(grid, c.in)) return conv_transposed_products<Cuda, float>(cuda, grid, y, w, x);
+  const long groups = x.shape[0];
+  for (long g = 0; g < groups; ++g) {
+    const auto from = group_of(y, g, groups);
+    const auto weight = rows_of(w, g, groups);
+    const auto to = group_of(x, g);
+    if (!cuda::convolve(cuda, c, to.data, any(weight.data), any(from.data)))
+      conv_transposed_products<Cuda, float>(cuda, grid, from, weight, to);
+  }
+}
+void conv_weight_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 4> x, View<const float, 3> y,
+                          Sink<float, 3> dw) {
+  const Convolution c = convolution_of(Convolution::Pass::filter, grid, x, y, dw.add);
+  if (is_empty(c) || !by_library(grid, c.in)) return conv_weight_products<Cuda, float>(cuda, grid, x, y, dw);
+  const long groups = x.shape[0];
+  for (long g = 0; g < groups; ++g) {
+    const auto from = group_of(x, g);
+    const auto seen = group_of(y, g, groups);
+    const Sink<float, 3> to(rows_of(View<float, 3>(dw), g, groups).data, {c.out, c.taps, c.in}, dw.add);
+    if (!cuda::convolve(cuda, c, any(from.data), to.data, any(seen.data)))
+      conv_weight_products<Cuda, float>(cuda, grid, from, seen, to);
+  }
+}
 
 void conv_gather(const Cuda& cuda, View<const float, 3> x, const long* lengths, long before, View<float, 4> y) {
   const long batch = y.shape[1], frames = y.shape[2], width = y.shape[3];

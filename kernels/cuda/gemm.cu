@@ -1,26 +1,14 @@
-// Matrix products: cuBLASLt where the operands are matrices as it knows them, own tiles for the rest, which are above
-// all the overlapping rows of strided convolutions. Tiles are in single precision whatever the context asks for.
+// Matrix products: cuBLASLt where the operands are matrices as it knows them. Rows that overlap, those of convolutions,
+// are none; cut into strips as long as the distance of two rows, they are. Own tiles multiply what would be narrow
+// strips, and what cuBLASLt has no algorithm for: in single precision, whatever the context asks for.
 #include "phonaut/ops/gemm.hpp"
 
+#include "epilogue.cuh"
 #include "tile.cuh"
 
 namespace phonaut::kernel {
 
 namespace {
-
-/// No activation.
-struct Same {
-  template <class S>
-  PHONAUT_HD PHONAUT_INLINE S value(S x) const {
-    return x;
-  }
-};
-/// Calls run(formula) with that of `activation`, or with Same.
-template <class Run>
-void with_any(Activation activation, const Run& run) {
-  if (activation == Activation::none) run(Same{});
-  else with_formula(activation, run);
-}
 
 template <class F>
 __global__ void __launch_bounds__(cuda::tile_threads) tile_kernel(Gemm<float> g, long column_tiles, F f) {
@@ -49,38 +37,70 @@ void in_tiles(const Cuda& cuda, const Gemm<float>& g, F f) {
                tiles(g.n), f);
 }
 
-/// c = f(c + bias), where the product itself did not do that.
-template <class F>
-void finish(const Cuda& cuda, const Gemm<float>& product, const float* bias, F f) {
-  const Gemm<float> g = product;
-  cuda::for_each_at(cuda, "the end of a matrix product", g.batch * g.m, g.n, [=] __device__(long r, long c) {
-    float& to = g.c[r / g.m * g.c_batch + r % g.m * g.c_row + c];
-    to = f.value(to + (bias ? bias[c] : 0.f));
-  });
-}
-
 /// Asks cuBLASLt for the product with what it can add to it, then without. False if it has no algorithm for either.
 bool by_cublas(const Cuda& cuda, const Gemm<float>& g) {
   Gemm<float> asked = g;
   if (g.activation != Activation::relu) asked.activation = Activation::none;
   if (cuda::matrix_product(cuda, asked)) {
-    if (asked.activation != g.activation) with_any(g.activation, [&](auto f) { finish(cuda, g, nullptr, f); });
+    if (asked.activation != g.activation) cuda::finish(cuda, g, nullptr, g.activation);
     return true;
   }
   if (!asked.bias && asked.activation == Activation::none) return false;
   asked.bias = nullptr;
   asked.activation = Activation::none;
   if (!cuda::matrix_product(cuda, asked)) return false;
-  with_any(g.activation, [&](auto f) { finish(cuda, g, g.bias, f); });
+  cuda::finish(cuda, g, g.bias, g.activation);
   return true;
 }
+
+void by_cublas_or_tiles(const Cuda& cuda, const Gemm<float>& g) {
+  if (cuda::fits_blas(g) && by_cublas(cuda, g)) return;
+  cuda::with_any(g.activation, [&](auto f) { in_tiles(cuda, g, f); });
+}
+
+/// Strips shorter than this are left to the tiles: each strip reads and writes the whole result, 8 bytes for 2
+/// operations on every element of its length. On an H100 (60 TFLOP/s in fp32, 3 TB/s) 32 is a third of the peak, which
+/// is what tiles of this size are good for. Reasoned, not measured.
+constexpr long shortest_strip = 32;
+
+/// The greatest pieces of m, n and k in which the rows of both operands do not overlap.
+struct Strips {
+  long m, n, k;
+  explicit Strips(const Gemm<float>& g) : m(g.m), n(g.n), k(g.k) {
+    if (g.a_col == 1 && g.m > 1) k = std::min(k, g.a_row);
+    else if (g.a_row == 1 && g.k > 1) m = std::min(m, g.a_col);
+    if (g.b_col == 1 && g.k > 1) n = std::min(n, g.b_row);
+    else if (g.b_row == 1 && g.n > 1) k = std::min(k, g.b_col);
+  }
+  /// Whether they are worth a product each.
+  bool wide(const Gemm<float>& g) const {
+    const auto fits = [](long piece, long all) { return piece >= std::min(all, shortest_strip); };
+    return fits(m, g.m) && fits(n, g.n) && fits(k, g.k);
+  }
+};
 
 }  // namespace
 
 void gemm(const Cuda& cuda, const Gemm<float>& g) {
   if (g.m == 0 || g.n == 0 || g.batch == 0) return;
-  if (g.k > 0 && cuda::fits_blas(g) && by_cublas(cuda, g)) return;
-  with_any(g.activation, [&](auto f) { in_tiles(cuda, g, f); });
+  const Strips strips(g);
+  if (g.k == 0 || !strips.wide(g)) return cuda::with_any(g.activation, [&](auto f) { in_tiles(cuda, g, f); });
+  for (long i = 0; i < g.m; i += strips.m)
+    for (long j = 0; j < g.n; j += strips.n)
+      for (long p = 0; p < g.k; p += strips.k) {
+        const bool last = p + strips.k >= g.k;
+        Gemm<float> piece = g;
+        piece.m = std::min(strips.m, g.m - i);
+        piece.n = std::min(strips.n, g.n - j);
+        piece.k = std::min(strips.k, g.k - p);
+        piece.a = g.a + i * g.a_row + p * g.a_col;
+        piece.b = g.b + p * g.b_row + j * g.b_col;
+        piece.c = g.c + i * g.c_row + j;
+        piece.add = g.add || p > 0;
+        piece.bias = last && g.bias ? g.bias + j : nullptr;
+        piece.activation = last ? g.activation : Activation::none;
+        by_cublas_or_tiles(cuda, piece);
+      }
 }
 
 }  // namespace phonaut::kernel

@@ -1,8 +1,9 @@
 #pragma once
-// What kernels need of a GPU besides its threads: memory, copies, graphs, matrix products. native/ asks CUDA for it,
-// the tests' emulator does it on the host.
+// What kernels need of a GPU besides its threads: memory, copies, graphs, matrix products, convolutions. native/ asks
+// CUDA for it, the tests' emulator does it on the host.
 #include <cstddef>
 
+#include "convolution.hpp"
 #include "phonaut/core/backend.hpp"
 #include "phonaut/ops/gemm.hpp"
 
@@ -46,5 +47,10 @@ inline bool fits_blas(const kernel::Gemm<float>& g) {
   return g.m <= most && g.n <= most && g.k <= most && g.batch <= most && g.c_row <= most &&
          (g.c_row >= g.n || g.m == 1) && operand(g.m, g.k, g.a_row, g.a_col) && operand(g.k, g.n, g.b_row, g.b_col);
 }
+
+/// A convolution by cuDNN, in TensorFloat-32 where `cuda` asks for less than fp32. Needs frames, channels, taps and
+/// batch above 0. Of x, w and y those that the pass reads are left as they are. False, and nothing is queued, where
+/// cuDNN is not there or has no engine for it that gives the same bits every time.
+bool convolve(const Cuda& cuda, const Convolution& c, float* x, float* w, float* y);
 
 }  // namespace phonaut::cuda

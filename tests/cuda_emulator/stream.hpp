@@ -24,7 +24,10 @@ inline Recording* recording_of(void* stream) {
 /// Products that cuBLASLt has no algorithm for, on the GPU that is emulated.
 enum class Unknown { none, with_epilogue, all };
 void set_unknown_products(Unknown unknown);
-/// Products that it did, of this thread.
+/// Whether cuDNN has no engine for any convolution there.
+void set_unknown_convolutions(bool unknown);
+/// Products and convolutions that these did, of this thread.
 long products();
+long convolutions();
 
 }  // namespace phonaut::emulator

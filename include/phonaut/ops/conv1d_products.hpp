@@ -157,6 +157,12 @@ void conv_weight_products(const B& backend, const ConvGrid& grid, View<const S, 
 void conv_gather(const Cuda& cuda, View<const float, 3> x, const long* lengths, long before, View<float, 4> y);
 void conv_scatter(const Cuda& cuda, View<const float, 4> x, const float* bias, const long* lengths, long before,
                   Sink<float, 3> y);
+void conv_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 4> x, View<const float, 3> w,
+                   const float* bias, View<float, 3> y, bool add, Activation f = Activation::none);
+void conv_transposed_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 3> y, View<const float, 3> w,
+                              View<float, 4> x);
+void conv_weight_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 4> x, View<const float, 3> y,
+                          Sink<float, 3> dw);
 
 }  // namespace kernel
 }  // namespace phonaut
