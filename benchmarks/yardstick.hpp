@@ -34,6 +34,22 @@ class Yardstick<Cpu> {
   Cpu cpu_;
 };
 
+/// Of one call, when as many are queued as take about `seconds` altogether.
+template <class Call>
+double seconds_of(const Cuda& cuda, double seconds, const Call& call) {
+  const auto timed = [&](long count) {
+    kernel::synchronise(cuda);
+    const auto start = std::chrono::steady_clock::now();
+    for (long i = 0; i < count; ++i) call();
+    kernel::synchronise(cuda);
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
+  timed(1);  // libraries and memory are made ready
+  const double one = timed(1);
+  const long count = std::clamp(static_cast<long>(seconds / one), 1L, 100000L);
+  return timed(count) / static_cast<double>(count);
+}
+
 /// Of a GPU: `flops` are those of a square product by its library in the precision of `cuda`, `copy_bytes` of a copy
 /// from one half of 256 MiB to the other, `cached_bytes` of one between halves of 1 MiB, where most of the time is the
 /// launch.
@@ -63,13 +79,14 @@ class Yardstick<Cuda> {
                                       .c = c.data(),
                                       .c_row = size};
     const auto n = static_cast<double>(size);
-    return 2 * n * n * n / seconds_of(seconds, [&] { kernel::gemm(ctx_.backend(), product); });
+    return 2 * n * n * n / seconds_of(ctx_.backend(), seconds, [&] { kernel::gemm(ctx_.backend(), product); });
   }
   /// Bytes read plus written per second by a copy between two arrays of `bytes` together.
   double copies(long bytes, double seconds) {
     const long count = bytes / 2 / static_cast<long>(sizeof(float));
     const Tensor<Cuda, 1> from = ctx_.full(Shape<1>{count}, 1), to = ctx_.empty(Shape<1>{count});
-    const double each = seconds_of(seconds, [&] { kernel::pack(ctx_.backend(), from.in(), to.data()); });
+    const double each =
+        seconds_of(ctx_.backend(), seconds, [&] { kernel::pack(ctx_.backend(), from.in(), to.data()); });
     return static_cast<double>(bytes) / each;
   }
   testing::Machine limits(double seconds) {
@@ -79,22 +96,6 @@ class Yardstick<Cuda> {
   }
 
  private:
-  /// Of one call, when as many are queued as take about `seconds` altogether.
-  template <class Call>
-  double seconds_of(double seconds, const Call& call) {
-    const auto timed = [&](long count) {
-      kernel::synchronise(ctx_.backend());
-      const auto start = std::chrono::steady_clock::now();
-      for (long i = 0; i < count; ++i) call();
-      kernel::synchronise(ctx_.backend());
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    };
-    timed(1);  // libraries and memory are made ready
-    const double one = timed(1);
-    const long count = std::clamp(static_cast<long>(seconds / one), 1L, 100000L);
-    return timed(count) / static_cast<double>(count);
-  }
-
   Context<Cuda> ctx_;
 };
 

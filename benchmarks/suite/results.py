@@ -7,6 +7,7 @@
                   "rounds", "quiet"}],
      "peers": {"sigreg": {"key", "date", "machine", "command", "rows": […], …}},    as comparison.py writes them
      "realtime": [{"name", "threads", "steps", "p50", "p99", "most", "sound", "peak", "quiet"}],
+     "ways": [{"work", "precision", "flops", "seconds": {"chosen": …, a way: …}}],    of a GPU
      "size": {…}}
 
 Seconds are seconds, rates are per second; a part that was not measured is not there.

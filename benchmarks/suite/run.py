@@ -44,7 +44,7 @@ def options_of(arguments):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a minute: everything once and small, no peers")
     parser.add_argument("--only", default="", metavar="REGEX",
-                        help="of limits, kernels/OP/CASE/DIRECTION, realtime/STREAM, size, peers/KEY")
+                        help="of limits, kernels/OP/CASE/DIRECTION, realtime/STREAM, size, peers/KEY; on a GPU, also ways")
     parser.add_argument("--device", type=comparison.device_named, default="cpu", help="cpu, or cuda or cuda:N for a GPU")
     parser.add_argument("--threads", type=int, nargs="+", help="1 and all processors by default")
     parser.add_argument("--json", type=pathlib.Path, help="where the numbers go: build/bench/bench.json, or gpu.json")
@@ -91,6 +91,13 @@ def gpu_limits(options):
         raise NoGpu("no GPU here: the CUDA backend was built, and nothing was measured")
     done.check_returncode()
     return json.loads(done.stdout)
+
+
+def gpu_ways(options):
+    """Works that kernels can do in more than one way, and how long each takes: [{"work", "precision", "flops", "seconds": {way:
+    …}}], where the way "chosen" is what the sizes say."""
+    seconds = "0.01" if options.quick else "0.2"
+    return json.loads(answer([options.build / "benchmarks/phonaut-bench-ways-cuda", "--seconds", seconds], None))
 
 
 def limits(options):
@@ -206,6 +213,11 @@ def measure(options):
         found["kernels"] = kernels(options, 1)
         say(tables.gpu_kernels_table(found["kernels"]))
         keep()
+        if re.search(options.only, "ways"):
+            say("-- ways beside each other")
+            found["ways"] = gpu_ways(options)
+            say(tables.gpu_ways_table(found["ways"]))
+            keep()
         return beside_peers(options, found, list(GPU_PEERS), keep)
     say("-- the machine's limits")
     found["limits"] = limits(options)

@@ -167,10 +167,25 @@ def gpu_kernels_table(kernels):
     return table(["op, size, direction", "µs", "reached", "of the limit", ""], rows)
 
 
+def gpu_ways_table(ways):
+    """Whether the sizes chose well: the chosen way's time beside that of each, the quickest in bold."""
+    rows = []
+    for work in ways:
+        named = {name: seconds for name, seconds in work["seconds"].items() if name != "chosen"}
+        least = min(named.values())
+        each = ", ".join(f"**{name} {three_digits(1e6 * seconds)}**" if seconds == least else f"{name} {three_digits(1e6 * seconds)}"
+                         for name, seconds in named.items())
+        rate = f"{three_digits(1e-12 * work['flops'] / least)} TFLOP/s" if work["flops"] else ""
+        rows.append([work["work"], work["precision"], each, rate, f"{work['seconds']['chosen'] / least:.2f}"])
+    return table(["work", "precision", "µs of each way", "of the quickest", "chosen / quickest"], rows)
+
+
 def gpu_part(found):
     text = [measured_line(found), gpu_limits_table(found["limits"])]
     for part in found.get("peers", {}).values():
         text.append(section(part))
+    if found.get("ways"):
+        text.append(gpu_ways_table(found["ways"]))
     if found.get("kernels"):
         text.append(gpu_kernels_table(found["kernels"]))
     return "\n\n".join(text)

@@ -1,0 +1,90 @@
+// Where kernels/cuda can go more than one way: how long each takes, as one line of JSON. The sizes choose a way by
+// rules that were worked out on paper; this is how to see on a GPU whether they are right.
+//
+//   phonaut-bench-ways-cuda [--seconds S] [smoke]    S seconds for each time, 0.1 by default
+#include "convolution.hpp"
+#include "phonaut/ops/conv1d_products.hpp"
+#include "program.hpp"
+#include "way.hpp"
+#include "yardstick.hpp"
+
+using namespace phonaut;
+
+namespace {
+
+/// The times of one work, as a JSON object: {"work", "precision", "flops", "seconds": {way: …}}. `call` is timed in
+/// each way; the first way is that which the sizes choose.
+template <class Way, class Call>
+std::string times(const Cuda& cuda, const std::string& work, double flops, double seconds,
+                  const std::vector<std::pair<const char*, Way>>& ways, const Call& call) {
+  std::string all;
+  for (const auto& [name, way] : ways) {
+    const cuda::Using used(way);
+    all += concat(all.empty() ? "" : ", ", "\"", name, "\": ", bench::seconds_of(cuda, seconds, call));
+  }
+  return concat("{\"work\": \"", work, "\", \"precision\": \"", phonaut::name_of(cuda.precision),
+                "\", \"flops\": ", flops, ", \"seconds\": {", all, "}}");
+}
+
+struct ConvolutionWork {
+  const char* from;  ///< which models have one like it
+  long batch, frames, in, out;
+  ConvGrid grid;
+};
+const ConvolutionWork convolutions[] = {
+    {"wav2vec 2.0, first", 8, 3199, 1, 512, {.taps = 10, .stride = 5}},
+    {"wav2vec 2.0, third", 8, 799, 512, 512, {.taps = 3, .stride = 2}},
+    {"wav2vec 2.0, a group of the positions", 8, 400, 48, 48, {.taps = 128}},
+    {"SEANet, dilated", 8, 6000, 64, 64, {.taps = 7, .dilation = 3}},
+    {"SEANet, dilated wide", 8, 750, 512, 512, {.taps = 7, .dilation = 9}},
+    {"SEANet, downsampling", 8, 3000, 64, 128, {.taps = 8, .stride = 4}},
+    {"HiFi-GAN, resblock", 8, 6000, 128, 128, {.taps = 11}},
+    {"stem, 80 bands", 8, 500, 80, 192, {.taps = 3, .stride = 2}},
+};
+
+/// All three passes.
+void time_convolution(const Cuda& cuda, const ConvolutionWork& work, bool small, double seconds,
+                      std::vector<std::string>& rows) {
+  Context<Cuda> ctx(cuda);
+  const long frames = small ? 9 : work.frames, in = small ? std::min(work.in, 4L) : work.in;
+  const long out = small ? 4 : work.out, taps = small ? std::min(work.grid.taps, 4L) : work.grid.taps;
+  ConvGrid grid = work.grid;
+  grid.taps = taps;
+  const auto x = ctx.full(Shape<4>{1, work.batch, (frames - 1) * grid.stride + grid.span(), in}, 0.5f);
+  const auto w = ctx.full(Shape<3>{out, taps, in}, 0.25f), dw = ctx.zeros(w.shape());
+  const auto y = ctx.full(Shape<3>{work.batch, frames, out}, 0.125f);
+  const auto dx = ctx.zeros(x.shape());
+  const double flops = 2.0 * static_cast<double>(work.batch * frames * out * taps * in);
+  using Way = cuda::ConvolutionWay;
+  const std::vector<std::pair<const char*, Way>> ways{
+      {"chosen", Way::by_shape}, {"products", Way::products}, {"cuDNN", Way::library}};
+  const auto add = [&](const char* pass, const auto& call) {
+    rows.push_back(times(cuda, concat("convolution, ", work.from, ", ", pass), flops, seconds, ways, call));
+  };
+  add("forward",
+      [&] { kernel::conv_products(cuda, grid, x.in(), w.in(), static_cast<const float*>(nullptr), y.out(), false); });
+  add("gradient of x", [&] { kernel::conv_transposed_products(cuda, grid, y.in(), w.in(), dx.out()); });
+  add("gradient of w",
+      [&] { kernel::conv_weight_products(cuda, grid, x.in(), y.in(), Sink<float, 3>(dw.data(), dw.shape(), true)); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  double seconds = 0.1;
+  std::string command;
+  CLI::App app("Ways of the CUDA kernels beside each other", "phonaut-bench-ways-cuda");
+  bench::add_command(app, command, {"smoke"});
+  app.add_option("--seconds", seconds, "for each time")->capture_default_str()->check(CLI::PositiveNumber);
+  return bench::run_program(app, argc, argv, [&] {
+    const bool small = command == "smoke";
+    std::vector<std::string> rows;
+    for (const Precision precision : {Precision::fp32, Precision::tf32})
+      for (const ConvolutionWork& work : convolutions)
+        time_convolution(Cuda{nullptr, precision}, work, small, small ? 1e-5 : seconds, rows);
+    std::string all;
+    for (const std::string& row : rows) all += (all.empty() ? "" : ",\n ") + row;
+    std::printf("[%s]\n", all.c_str());
+    return 0;
+  });
+}
