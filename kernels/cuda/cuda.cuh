@@ -1,6 +1,7 @@
 #pragma once
 // What every CUDA kernel file needs: launches, scratch memory, and numbers of the host brought to the device.
 #include <algorithm>
+#include <string>
 #include <type_traits>
 
 #include "capture.cuh"
@@ -23,8 +24,25 @@ struct Grid {
   long shared = 0;  ///< bytes of dynamic shared memory
 };
 
-/// Queues kernel(arguments…) on the stream. Throws Error, naming `what`, where CUDA refuses, and StateError if the
-/// calling thread captures another stream.
+/// What a launch was asked to do: the op, the shapes of its views and its counts, as far as they are arguments.
+template <class... Arguments>
+std::string described(const char* what, const Arguments&... arguments) {
+  std::string all = what;
+  [[maybe_unused]] const auto add = [&](const auto& x) {
+    using T = std::remove_cvref_t<decltype(x)>;
+    if constexpr (std::is_integral_v<T>) {
+      all += concat(" ", x);
+    } else if constexpr (requires { x.shape, x.stride; }) {
+      for (std::size_t i = 0; i < x.shape.size(); ++i) all += concat(i == 0 ? " (" : ", ", x.shape[i]);
+      all += x.shape.size() == 0 ? " ()" : ")";
+    }
+  };
+  (add(arguments), ...);
+  return all;
+}
+
+/// Queues kernel(arguments…) on the stream. Throws Error, naming `what` and its shapes, where CUDA refuses, and
+/// StateError if the calling thread captures another stream.
 template <class... Parameters, class... Arguments>
 void launch(const Cuda& cuda, const char* what, const Grid& grid, void (*kernel)(Parameters...),
             const Arguments&... arguments) {
@@ -36,7 +54,8 @@ void launch(const Cuda& cuda, const char* what, const Grid& grid, void (*kernel)
 #else
   kernel<<<dim3(static_cast<unsigned>(grid.blocks), static_cast<unsigned>(grid.rows)),
            static_cast<unsigned>(grid.threads), static_cast<std::size_t>(grid.shared), stream_of(cuda)>>>(arguments...);
-  check(cudaGetLastError(), what);
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess)
+    check(status, described(what, arguments...).c_str());
 #endif
 }
 

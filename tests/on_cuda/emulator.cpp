@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "catch.hpp"
-#include "device.cuh"
+#include "cuda.cuh"
 #include "device_memory.hpp"
 #include "phonaut/core/error.hpp"
 #include "phonaut/core/primitives.hpp"
@@ -99,6 +99,16 @@ void read_shared(int* to) {
 }
 
 }  // namespace
+
+TEST_CASE("what a launch was asked for is said with its shapes") {
+  float number = 0;
+  const View<const float, 3> x(&number, {2, 1, 5});
+  const Sink<float, 1> sink(&number, {7}, false);
+  const View<float, 0> scalar(&number, Shape<0>{});
+  const auto nothing_to_say = [] {};
+  CHECK(cuda::described("stft", 12L, x, sink, scalar, nothing_to_say, &number) == "stft 12 (2, 1, 5) (7) ()");
+  CHECK(cuda::described("stft") == "stft");
+}
 
 TEST_CASE("threads of an emulated block meet at barriers and exchange values", "[emulator]") {
   for (const auto order : {emulator::Order::ascending, emulator::Order::descending}) {
