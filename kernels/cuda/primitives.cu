@@ -2,6 +2,7 @@
 #include "phonaut/core/primitives.hpp"
 
 #include "elementwise.cuh"
+#include "phonaut/ops/frames.hpp"
 #include "phonaut/ops/shape.hpp"
 
 namespace phonaut::kernel {
@@ -83,6 +84,9 @@ void copy_block(const Cuda& cuda, const float* x, const long* x_stride, float* y
 }
 void upload(const Cuda& cuda, void* device, const void* host, size_t bytes) {
   if (bytes > 0) cuda::copy_in(cuda, device, host, bytes);
+}
+void upload_table(const Cuda& cuda, void* device, const void* host, size_t bytes) {
+  if (bytes > 0) cuda::bring_in(cuda, device, host, bytes);
 }
 void download(const Cuda& cuda, void* host, const void* device, size_t bytes) {
   if (bytes > 0) cuda::copy_out(cuda, host, device, bytes);

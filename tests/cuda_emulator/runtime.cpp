@@ -33,6 +33,16 @@ void CudaStream::follow(const Cuda&) const {
   cuda::refuse_in_capture("a stream is told to follow another, which a launch would not do");
 }
 
+namespace emulator {
+
+namespace {
+thread_local long waits_done = 0;
+}  // namespace
+
+long waits() { return waits_done; }
+
+}  // namespace emulator
+
 namespace cuda {
 
 // A captured allocation is part of the graph, and so is its end: nobody else gets the memory while the graph lives.
@@ -52,13 +62,17 @@ void bring_in(const Cuda& cuda, void* device, const void* host, std::size_t byte
 }
 void copy_out(const Cuda&, void* host, const void* device, std::size_t bytes) {
   refuse_in_capture("numbers are read back, but nothing is computed before a launch");
+  ++emulator::waits_done;
   const emulator::DeviceAccess access;
   std::memcpy(host, device, bytes);
 }
 void copy_within(const Cuda& cuda, void* to, const void* from, std::size_t bytes) {
   queue(cuda, "a copy on the device", [=] { std::memmove(to, from, bytes); });
 }
-void wait_for(const Cuda&) { refuse_in_capture("the stream is waited for, but nothing is queued before a launch"); }
+void wait_for(const Cuda&) {
+  refuse_in_capture("the stream is waited for, but nothing is queued before a launch");
+  ++emulator::waits_done;
+}
 
 void* begin_capture() { return new emulator::Stream{std::make_unique<emulator::Recording>()}; }
 void* end_capture(void* stream) {

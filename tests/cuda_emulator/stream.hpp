@@ -29,5 +29,7 @@ void set_unknown_convolutions(bool unknown);
 /// Products and convolutions that these did, of this thread.
 long products();
 long convolutions();
+/// How often this thread has waited: to read back, or for a stream.
+long waits();
 
 }  // namespace phonaut::emulator

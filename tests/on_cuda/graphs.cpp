@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "graph_support.hpp"
 #include "numbers.hpp"
 #include "phonaut/core/cuda_graph.hpp"
 #include "phonaut/core/cuda_stream.hpp"
@@ -23,7 +24,10 @@
 #include "phonaut/training/sgd.hpp"
 
 using namespace phonaut;
+using testing::Neighbours;
+using testing::no_gpu;
 using testing::numbers;
+using testing::tensor;
 
 namespace {
 
@@ -48,39 +52,6 @@ struct Model {
 };
 
 constexpr Shape<3> frames{2, 9, 12}, targets{2, 9, 5};
-
-template <size_t R>
-Tensor<Cuda, R> tensor(Context<Cuda>& ctx, const Shape<R>& shape, unsigned seed) {
-  auto t = ctx.empty(shape);
-  refill(ctx, t, numbers(t.size(), seed));
-  return t;
-}
-
-/// Tensors of many sizes from the context's pool, filled with one number, which none of them may lose.
-class Neighbours {
- public:
-  explicit Neighbours(Context<Cuda>& ctx) : ctx_(ctx) {
-    taken_.reserve(13 * 8);
-    for (long n = 1; n <= 4096; n *= 2)
-      for (int i = 0; i < 8; ++i) taken_.push_back(ctx.full(Shape<1>{n}, 3.f));
-  }
-  bool unharmed() const {
-    return std::all_of(taken_.begin(), taken_.end(), [&](const auto& t) {
-      const auto values = values_of(ctx_, t);
-      return std::all_of(values.begin(), values.end(), [](float v) { return v == 3.f; });
-    });
-  }
-
- private:
-  Context<Cuda>& ctx_;
-  std::vector<Tensor<Cuda, 1>> taken_;
-};
-
-bool no_gpu() {
-  if (cuda_available()) return false;
-  WARN("no GPU here: graphs were compiled and linked, not run");
-  return true;
-}
 
 /// What the StateError says that `run` throws; empty if it throws none.
 std::string refusal(const std::function<void()>& run) {

@@ -15,23 +15,42 @@
 
 namespace phonaut {
 
+namespace kernel {
+
+/// to[i] = (first + i) modulo `period`.
+template <class I>
+void count_around(const Reference&, long first, long period, View<I, 1> to) {
+  for (long i = 0; i < to.size(); ++i) to.data[i] = static_cast<I>((first + i) % period);
+}
+/// Choices of CPC for the step that looks `ahead`: of each of `window` frames of an utterance of `time` frames, the row
+/// of that target, and its negatives behind it.
+template <class I>
+void cpc_choice(const Reference&, View<const I, 2> negatives, long time, long window, long ahead, View<I, 2> choice) {
+  for (long i = 0; i < choice.shape[0]; ++i) {
+    choice.row(i)[0] = static_cast<I>(i / window * time + i % window + ahead);
+    std::copy_n(negatives.row(i), negatives.shape[1], choice.row(i) + 1);
+  }
+}
+
+void count_around(const Cuda& cuda, long first, long period, View<std::int32_t, 1> to);
+void cpc_choice(const Cuda& cuda, View<const std::int32_t, 2> negatives, long time, long window, long ahead,
+                View<std::int32_t, 2> choice);
+
+}  // namespace kernel
+
 namespace detail {
 
+/// Labels first, first + 1, … modulo `period`.
+template <class B>
+Labels<B> rotated_labels(Context<B>& ctx, long n, long first, long period) {
+  Labels<B> labels = ctx.template empty_of<std::int32_t, 1>({n});
+  kernel::count_around(ctx.backend(), first, period, labels.out());
+  return labels;
+}
 /// Labels 0 for n rows: the positive stands first.
 template <class B>
 Labels<B> first_labels(Context<B>& ctx, long n) {
-  Labels<B> labels = ctx.template empty_of<std::int32_t, 1>({n});
-  fill_from_host(ctx, labels, [&](std::int32_t* to) { std::fill_n(to, n, 0); });
-  return labels;
-}
-/// Labels first, first + 1, … modulo n.
-template <class B>
-Labels<B> rotated_labels(Context<B>& ctx, long n, long first) {
-  Labels<B> labels = ctx.template empty_of<std::int32_t, 1>({n});
-  fill_from_host(ctx, labels, [&](std::int32_t* to) {
-    for (long i = 0; i < n; ++i) to[i] = static_cast<std::int32_t>((first + i) % n);
-  });
-  return labels;
+  return rotated_labels(ctx, n, 0, 1);
 }
 
 }  // namespace detail
@@ -101,17 +120,10 @@ std::vector<Var<B, 0>> cpc_losses(const Var<B, 3>& contexts, const Var<B, 3>& ta
   const Var<B, 2> z = reshape(targets, Shape<2>{batch * time, targets.extent(2)});
   const long others = negatives.extent(1);
   const Labels<B> labels = detail::first_labels(ctx, batch * window);
-  std::vector<std::int32_t> drawn(static_cast<size_t>(negatives.size()));
-  kernel::download(ctx.backend(), drawn.data(), negatives.data(), drawn.size() * sizeof(std::int32_t));
   std::vector<Var<B, 0>> losses;
   for (long k = 0; k < steps; ++k) {
     RowChoice<B> choice = ctx.template empty_of<std::int32_t, 2>({batch * window, others + 1});
-    detail::fill_from_host(ctx, choice, [&](std::int32_t* to) {
-      for (long i = 0; i < batch * window; ++i) {
-        *to++ = static_cast<std::int32_t>(i / window * time + i % window + k + 1);
-        to = std::copy_n(&drawn[static_cast<size_t>(i * others)], others, to);
-      }
-    });
+    kernel::cpc_choice(ctx.backend(), negatives.in(), time, window, k + 1, choice.out());
     const auto step = reshape(slice(w, 0, k, k + 1), Shape<2>{weights.extent(1), weights.extent(2)});
     const auto scores = gathered_products(linear(c, step), z, choice);
     losses.push_back(cross_entropy(typename B::Scalar(scale) * scores, labels));
@@ -142,7 +154,7 @@ Var<B, 0> ntxent_loss(const Var<B, 2>& x, const Var<B, 2>& y, double temperature
   const Var<B, 2> z = unit_rows(concatenate(std::vector{all_x, all_y}, 0), 1e-12);
   const Var<B, 2> logits = typename B::Scalar(1 / temperature) * linear(z, z);
   return cross_entropy(with_diagonal(logits, -std::numeric_limits<double>::infinity()),
-                       detail::rotated_labels(ctx, 2 * n, n));
+                       detail::rotated_labels(ctx, 2 * n, n, 2 * n));
 }
 
 /// CLIP (A. Radford et al., 2021): row i of x must find row i of y among all of y, and the reverse; mean of both
@@ -156,7 +168,7 @@ Var<B, 0> clip_loss(const Var<B, 2>& x, const Var<B, 2>& y, Weight<B, 0> log_sca
   const auto scale = map(whole_on_each_rank(ctx.lift(log_scale)), formula::ClampedExp{static_cast<float>(most)});
   const Var<B, 2> all_x = unit_rows(gather_over_ranks(x), 1e-12), all_y = unit_rows(gather_over_ranks(y), 1e-12);
   const Var<B, 2> logits = scale_by(scale, linear(all_x, all_y));
-  const Labels<B> labels = detail::rotated_labels(ctx, all_x.extent(0), 0);
+  const Labels<B> labels = detail::rotated_labels(ctx, all_x.extent(0), 0, all_x.extent(0));
   return typename B::Scalar(0.5) * (cross_entropy(logits, labels) + cross_entropy(permute(logits, {1, 0}), labels));
 }
 

@@ -101,9 +101,10 @@ Var<B, 0> flux_loss(const Sequence<B>& mean, const Sequence<B>& target) {
   check_lengths("flux_loss", mean);
   auto& ctx = mean.context();
   const long time = mean.time();
-  const auto rows = detail::rows_where(ctx, mean.batch(), time, mean.length_data(), [](long, long t) { return t > 0; });
-  const auto before =
-      detail::rows_where(ctx, mean.batch(), time, nullptr, [&](long n, long t) { return t + 1 < mean.length(n); });
+  const auto rows = detail::rows_where(
+      ctx, mean.batch(), time, mean.length_data(), [](long, long t) { return t > 0; }, true);
+  const auto before = detail::rows_where(
+      ctx, mean.batch(), time, nullptr, [&](long n, long t) { return t + 1 < mean.length(n); }, true);
   const Var<B, 2> x = take_rows(mean.frames, rows), y = take_rows(target.frames, before);
   return detail::pair_sum("flux_loss", formula::Distance{}, -detail::inverse(x.extent(0)), x, y);
 }

@@ -74,7 +74,7 @@ Var<B, 0> sliced_wasserstein(const Var<B, 2>& any, const Tensor<B, 2>& slices) {
   const long samples = x.extent(0), dims = x.extent(1), count = slices.extent(1);
   const double parts = samples * count > 0 ? 1.0 / static_cast<double>(samples * count) : 0;
   const auto quantiles = ctx.template empty_of<double, 1>({samples});
-  detail::fill_from_host(ctx, quantiles, [&](double* to) {
+  detail::fill_table(ctx, quantiles, [&](double* to) {
     for (long n = 0; n < samples; ++n)
       to[n] = normal_quantile((static_cast<double>(n) + 0.5) / static_cast<double>(samples));
   });

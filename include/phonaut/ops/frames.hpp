@@ -31,6 +31,9 @@ void add_rows(const Reference&, View<const S, 2> x, View<const std::int32_t, 1> 
 void take_rows(const Cuda& cuda, View<const float, 2> x, View<const std::int32_t, 1> rows, View<float, 2> y);
 void add_rows(const Cuda& cuda, View<const float, 2> x, View<const std::int32_t, 1> rows, View<float, 2> y);
 
+/// `upload` of what follows from shapes, lengths and options alone, so that a captured graph may repeat it.
+void upload_table(const Cuda& cuda, void* device, const void* host, size_t bytes);
+
 }  // namespace kernel
 
 namespace detail {
@@ -47,6 +50,18 @@ void fill_from_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Write& writ
   }
 }
 
+/// The same for what follows from shapes, lengths and options alone, so that a captured graph may repeat it.
+template <class B, size_t R, class T, class Write>
+void fill_table(Context<B>& ctx, const Tensor<B, R, T>& t, const Write& write) {
+  if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
+    write(t.data());
+  } else {
+    std::vector<T> host(static_cast<size_t>(t.size()));
+    write(host.data());
+    kernel::upload_table(ctx.backend(), t.data(), host.data(), host.size() * sizeof(T));
+  }
+}
+
 /// Calls read(pointer) with the elements of the packed tensor `t` of any backend, on the host.
 template <class B, size_t R, class T, class Read>
 void read_on_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Read& read) {
@@ -59,9 +74,11 @@ void read_on_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Read& read) {
   }
 }
 
-/// Rows n·T + t for which keep(n, t), over the real frames of a batch.
+/// Rows n·T + t for which keep(n, t), over the real frames of a batch. `by_shape`: `keep` follows from shapes and
+/// lengths alone.
 template <class B, class Keep>
-FrameRows<B> rows_where(Context<B>& ctx, long batch, long time, const long* lengths, const Keep& keep) {
+FrameRows<B> rows_where(Context<B>& ctx, long batch, long time, const long* lengths, const Keep& keep,
+                        bool by_shape = false) {
   const auto each = [&](const auto& f) {
     for (long n = 0; n < batch; ++n)
       for (long t = 0; t < (lengths ? lengths[n] : time); ++t)
@@ -70,7 +87,8 @@ FrameRows<B> rows_where(Context<B>& ctx, long batch, long time, const long* leng
   long count = 0;
   each([&](long) { ++count; });
   FrameRows<B> rows = ctx.template empty_of<std::int32_t, 1>({count});
-  fill_from_host(ctx, rows, [&](std::int32_t* to) { each([&](long row) { *to++ = static_cast<std::int32_t>(row); }); });
+  const auto write = [&](std::int32_t* to) { each([&](long row) { *to++ = static_cast<std::int32_t>(row); }); };
+  by_shape ? fill_table(ctx, rows, write) : fill_from_host(ctx, rows, write);
   return rows;
 }
 
@@ -80,7 +98,8 @@ FrameRows<B> rows_where(Context<B>& ctx, long batch, long time, const long* leng
 template <class B>
 FrameRows<B> valid_rows(const Sequence<B>& x) {
   check_lengths("valid_rows", x);
-  return detail::rows_where(x.context(), x.batch(), x.time(), x.length_data(), [](long, long) { return true; });
+  return detail::rows_where(
+      x.context(), x.batch(), x.time(), x.length_data(), [](long, long) { return true; }, true);
 }
 
 /// Rows of the real frames that `marks` (N · T on the host, row-major, nonzero: chosen) chooses, or of those that it

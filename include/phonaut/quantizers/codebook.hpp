@@ -1,6 +1,9 @@
 #pragma once
 // A codebook that follows running averages of the points assigned to its entries, and its revival of dead entries.
 // A. van den Oord et al., "Neural Discrete Representation Learning", 2017 (appendix A.1).
+#include <atomic>
+#include <memory>
+#include <type_traits>
 #include <vector>
 
 #include "phonaut/core/param.hpp"
@@ -110,9 +113,8 @@ void revive(const Cuda& cuda, double least, double usage, bool compact, View<con
 template <class B>
 struct Codebook {
   using S = typename B::Scalar;
-  State<B, 2> embedding, embedding_sum;   ///< (K, D)
-  State<B, 1> cluster_size;               ///< (K)
-  State<B, 1, std::int32_t> initialised;  ///< (1): 1 once the entries mean something
+  State<B, 2> embedding, embedding_sum;  ///< (K, D)
+  State<B, 1> cluster_size;              ///< (K)
 
   Codebook() = default;
   /// Entries drawn from N(0, 1 / dims), each as if it had been used once; `wait` leaves them to `initialise`.
@@ -121,7 +123,8 @@ struct Codebook {
                                 Init::normal(1 / std::sqrt(static_cast<double>(std::max(1L, dims)))))),
         embedding_sum(make_state<S>(ctx, Shape<2>{entries, dims}, Init::constant(0))),
         cluster_size(make_state<S>(ctx, Shape<1>{entries}, Init::constant(1))),
-        initialised(make_state<std::int32_t>(ctx, Shape<1>{1}, Init::constant(wait ? 0 : 1))) {
+        initialised_(make_state<std::int32_t>(ctx, Shape<1>{1}, Init::constant(wait ? 0 : 1))),
+        known_ready_(std::make_shared<std::atomic<bool>>(!wait)) {
     if (entries < 1 || dims < 1)
       throw ConfigError(concat("codebook: needs at least one entry and one dimension, got ", entries, " x ", dims));
     kernel::pack(ctx.backend(), embedding.in(), embedding_sum.tensor().data());
@@ -129,9 +132,12 @@ struct Codebook {
 
   long entries() const { return embedding.shape()[0]; }
   long dims() const { return embedding.shape()[1]; }
+  /// Whether the entries mean something. Reads the flag until it is set, and then once more after each `visit`.
   bool ready(Context<B>& ctx) const {
+    if (known_ready_->load(std::memory_order_relaxed)) return true;
     std::int32_t flag = 0;
-    kernel::download(ctx.backend(), &flag, initialised.tensor().data(), sizeof flag);
+    kernel::download(ctx.backend(), &flag, initialised_.tensor().data(), sizeof flag);
+    known_ready_->store(flag != 0, std::memory_order_relaxed);
     return flag != 0;
   }
 
@@ -146,7 +152,8 @@ struct Codebook {
     kernel::sums_of_clusters(ctx.backend(), clusters.means.in(), cluster_size.tensor().out(),
                              embedding_sum.tensor().out());
     const std::int32_t yes = 1;
-    kernel::upload(ctx.backend(), initialised.tensor().data(), &yes, sizeof yes);
+    kernel::upload(ctx.backend(), initialised_.tensor().data(), &yes, sizeof yes);
+    known_ready_->store(true, std::memory_order_relaxed);
   }
 
   /// One step of the running averages, after `points` (rows, D) were assigned `code` with the entries from before.
@@ -199,8 +206,19 @@ struct Codebook {
     f("embedding", self.embedding);
     f("embedding_sum", self.embedding_sum);
     f("cluster_size", self.cluster_size);
-    f("initialised", self.initialised);
+    [[maybe_unused]] const void* const before = self.initialised_.tensor().data();
+    f("initialised", self.initialised_);
+    // Whoever asks for the flag may write to it, now or, as those who read a checkpoint, in a moment; and may put
+    // another in its place, which copies of this codebook have no part in.
+    if constexpr (!std::is_const_v<std::remove_reference_t<decltype(self)>>)
+      if (self.initialised_.tensor().data() != before) self.known_ready_ = std::make_shared<std::atomic<bool>>(false);
+    if (self.known_ready_) self.known_ready_->store(false, std::memory_order_relaxed);
   }
+
+ private:
+  State<B, 1, std::int32_t> initialised_;  ///< (1): 1 once the entries mean something
+  /// That the flag is set, for copies that share it: the host need not wait for a GPU to learn it again.
+  std::shared_ptr<std::atomic<bool>> known_ready_;
 };
 
 }  // namespace phonaut

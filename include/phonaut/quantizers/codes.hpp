@@ -152,7 +152,8 @@ struct RowsOf {
   Codes<B> empty_codes(long levels) const {
     auto& ctx = batch.context();
     Codes<B> codes = ctx.template empty_of<std::int32_t, 3>({batch.batch(), batch.time(), levels});
-    fill_from_host(ctx, codes, [&](std::int32_t* to) { std::fill_n(to, codes.size(), no_code); });
+    kernel::put_level(ctx.backend(), static_cast<const std::int32_t*>(nullptr), nullptr, codes.size(), 0,
+                      View<std::int32_t, 2>(codes.data(), {codes.size(), 1}));
     return codes;
   }
   void put(const Tensor<B, 1, std::int32_t>& level_codes, long level, const Codes<B>& codes) const {

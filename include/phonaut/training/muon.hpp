@@ -8,10 +8,22 @@
 #include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/arithmetic.hpp"
 #include "phonaut/ops/gemm.hpp"
+#include "phonaut/ops/scale_by.hpp"
 #include "phonaut/training/formula/square_sum.hpp"
 #include "phonaut/training/parameters.hpp"
 
 namespace phonaut {
+
+namespace kernel {
+
+/// *y = 1 / max(√*square, least).
+template <class S>
+void inverse_norm(const Reference&, const double* square, double least, S* y) {
+  *y = S(1 / std::max(std::sqrt(*square), least));
+}
+void inverse_norm(const Cuda& cuda, const double* square, double least, float* y);
+
+}  // namespace kernel
 
 /// Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024): the momentum buffer's
 /// singular values are pushed towards 1 by quintic Newton-Schulz steps, so that every direction learns equally fast.
@@ -62,6 +74,7 @@ class Muon {
     gram_ = Tensor<B, 1>::persistent({side * side});
     square_ = Tensor<B, 1>::persistent({side * side});
     norm_ = Tensor<B, 1, double>::persistent({1});
+    inverse_ = Tensor<B, 1>::persistent({1});
   }
 
   /// One update with learning rate `rate` and gradients times `scale`. Parameters without a gradient stay as they are.
@@ -92,10 +105,9 @@ class Muon {
     const B backend = full_precision(any);
     const kernel::Stretch<S> all{x, rows * columns};
     square_sums(backend, View<const kernel::Stretch<S>, 1>(&all, {1}), norm_.data());
-    double total = 0;
-    kernel::download(backend, &total, norm_.data(), sizeof total);
+    kernel::inverse_norm(backend, static_cast<const double*>(norm_.data()), 1e-7, inverse_.data());
     const View<const S, 1> in(x, {rows * columns});
-    kernel::scale(backend, S(1 / std::max(std::sqrt(total), 1e-7)), in, x, false);
+    kernel::scale_by(backend, static_cast<const S*>(inverse_.data()), in, x, false);
 
     // For a tall matrix the polynomial is taken of xᵀ: the product x (xᵀ x) is the transpose of (xᵀ x) xᵀ.
     const bool tall = rows > columns;
@@ -151,6 +163,7 @@ class Muon {
   std::vector<Slot> slots_;
   Tensor<B, 1> update_, product_, gram_, square_;  // scratch, as large as the largest parameter needs
   Tensor<B, 1, double> norm_;
+  Tensor<B, 1> inverse_;
 };
 
 /// Two optimisers that share the parameters of a model between them, such as Muon for matrices and AdamW for the rest.

@@ -122,11 +122,10 @@ class Trainer {
                               " ranks since it was made; join them first"));
   }
   TrainStep take(const Var<B, 0>& loss) {
-    if (const double value = static_cast<double>(item(loss)); !finite_everywhere(value)) {
-      ctx_->clear();
-      return drop_loss(value, {});
-    }
-    return step_finite(loss);
+    const double value = static_cast<double>(item(loss));
+    if (finite_everywhere(value)) return step_finite(loss, value);
+    ctx_->clear();
+    return drop_loss(value, {});
   }
   template <class Loss>
   TrainStep compute_and_take(const Loss& compute) {
@@ -135,18 +134,18 @@ class Trainer {
     {
       const Var<B, 0> loss = compute();
       value = static_cast<double>(item(loss));
-      if (finite_everywhere(value)) return step_finite(loss);
+      if (finite_everywhere(value)) return step_finite(loss, value);
     }
     ctx_->clear();
     std::string where = spoiled_weight();
     if (where.empty()) where = spoiled_value(compute, draws);
     return drop_loss(value, where);
   }
-  TrainStep step_finite(const Var<B, 0>& loss) {
+  TrainStep step_finite(const Var<B, 0>& loss, double value) {
     TrainStep done{.step = ctx_->step()};
     if (reducer_ && pending_ + 1 == config_.accumulate) reducer_->backward(loss, gradients_);
     else ctx_->backward(loss, gradients_);
-    loss_sum_ += static_cast<double>(item(loss));
+    loss_sum_ += value;
     done.loss = loss_sum_ / static_cast<double>(++pending_);
     if (pending_ < config_.accumulate) return done;
 

@@ -25,7 +25,7 @@ class Training {
   Training(const SharedRecipe& recipe, Context<B>& ctx)
       : recipe_(ctx.training() ? recipe.get() : nullptr),
         ctx_(&ctx),
-        batch_(recipe_ ? static_cast<double>(ctx.step()) * recipe_->training.batches_per_step : 0) {}
+        batch_(recipe_ ? batch(recipe_->training, ctx) : 0) {}
   explicit operator bool() const { return recipe_ != nullptr; }
   /// Only where the recipe is at work.
   const ZipformerTraining& settings() const { return recipe_->training; }
@@ -36,6 +36,7 @@ class Training {
   // ---- chance ----
   bool happens(double probability) const {
     if (!recipe_ || !(probability > 0)) return false;
+    if (probability >= 1) return true;
     return uniform(ctx_->random().take(1), "chance", 0) < probability;
   }
   bool happens(Rate rate) const { return happens(at(rate)); }
@@ -65,7 +66,8 @@ class Training {
   template <size_t R>
   Var<B, R> balanced(const Var<B, R>& x, const BalancerSite& site, const Lengths& lengths, long first = 0,
                      long channels = -1) const {
-    if (!recipe_ || !settings().balancers || !happens(at(site.probability))) return x;
+    if (!recipe_ || !settings().balancers || !happens(settings().balancer_probability.value_or(at(site.probability))))
+      return x;
     return balance(x,
                    {.min_positive = at(site.min_positive),
                     .max_positive = at(site.max_positive),
@@ -96,6 +98,9 @@ class Training {
   }
 
  private:
+  static double batch(const ZipformerTraining& training, const Context<B>& ctx) {
+    return training.schedules_at ? *training.schedules_at : static_cast<double>(ctx.step()) * training.batches_per_step;
+  }
   double uniform(const Draws& draws, const char* kind, long i) const {
     return settings().draws ? settings().draws(kind, i) : static_cast<double>(draws.uniform(i));
   }

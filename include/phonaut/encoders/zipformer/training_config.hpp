@@ -13,8 +13,12 @@ namespace phonaut {
 /// implementation); setting one to 0 switches it off, and `off()` is a Zipformer that trains as it infers. In inference
 /// nothing of this runs.
 ///
-/// Schedules look at the context's step, times `batches_per_step`. Draws come from the context's generator: the same on
-/// every backend and any number of threads, and after a restart from a checkpoint.
+/// Schedules look at the context's step, times `batches_per_step`, unless `schedules_at` holds them still. Draws come
+/// from the context's generator: the same on every backend and any number of threads, and after a restart from a
+/// checkpoint; what has a probability of 1 needs none.
+///
+/// A CudaGraph (core/cuda_graph.hpp) captures steps that may all do the same: with `schedules_at` set, nothing left out
+/// by chance, and rules with a probability of 0 or 1.
 ///
 /// Two things differ from icefall. Statistics are those of real frames, unless padding follows the reference. And
 /// whitening is always applied with one probability, where icefall looks at a layer less often as long as it finds
@@ -25,6 +29,8 @@ struct ZipformerTraining {
   /// Batches of the schedules that one step counts for. The published ones mean batches of 600 s of audio, all workers
   /// together: with 60 s per step, this is 0.1.
   double batches_per_step = 1;
+  /// The batch at which all schedules stand, instead of following the step.
+  std::optional<double> schedules_at = {};
 
   // Left out by chance. Rates are probabilities; utterances are left out each for itself.
   ScheduledFloat dropout{{0, 0.3}, {20000, 0.1}};  ///< hidden units of feed-forwards and outputs of the stem, of whole
@@ -44,7 +50,9 @@ struct ZipformerTraining {
   ScheduledFloat stem_skip{{0, 0.2}, {20000, 0.015}};  ///< branch of the ConvNeXt block
 
   // Rules of gradients.
-  bool balancers = true;       ///< ops/balance.hpp, wherever the recipe has one
+  bool balancers = true;  ///< ops/balance.hpp, wherever the recipe has one
+  /// One probability of all balancers, instead of the published ones.
+  std::optional<double> balancer_probability = {};
   double whitening = 0.25;     ///< probability of ops/whiten.hpp, wherever the recipe has it
   double score_penalty = 0.1;  ///< probability of ops/penalize_scores.hpp
   double limits = 0.6;         ///< probability of ops/limit_value.hpp for scales of bypasses and norms
