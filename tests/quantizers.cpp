@@ -1,4 +1,7 @@
 // Laws of the quantizers, and the published bugs of their kind as tests.
+#include <unistd.h>
+
+#include <filesystem>
 #include <map>
 #include <numeric>
 #include <set>
@@ -7,6 +10,7 @@
 #include "phonaut/quantizers/fsq.hpp"
 #include "phonaut/quantizers/rvq.hpp"
 #include "phonaut/quantizers/sign_codes.hpp"
+#include "phonaut/training/checkpoint.hpp"
 #include "quantizers_support.hpp"
 
 using namespace phonaut;
@@ -187,6 +191,44 @@ TEST_CASE("levels are fitted by k-means one step after the other", "[quantizers]
     ctx.clear();
     for (long q = 0; q < 3; ++q) CHECK((codes[static_cast<size_t>(q)] != no_code) == (q <= step));
   }
+}
+
+TEST_CASE("a codebook knows whether it was fitted, whoever writes to it", "[quantizers]") {
+  Context<Cpu> ctx;
+  ctx.train();
+  const VectorQuantizer<Cpu>::Config config{.dims = 4, .codebook = {.entries = 5, .kmeans_iterations = 2}};
+  const auto folder = std::filesystem::temp_directory_path();
+  const std::string waiting = (folder / concat("phonaut_waiting_", ::getpid(), ".safetensors")).string(),
+                    fitted = (folder / concat("phonaut_fitted_", ::getpid(), ".safetensors")).string();
+  VectorQuantizer<Cpu> vq(ctx, config);
+  save(waiting, vq);
+  CHECK_FALSE(vq.level.ready(ctx));
+  const auto same = vq;                              // shares the codebook
+  const auto before = deep_copy(vq, ctx.backend());  // has its own
+  vq(frames(ctx, {1, 20, 4}, 1));
+  save(fitted, vq);
+  const auto after = deep_copy(vq, ctx.backend());
+  CHECK(vq.level.ready(ctx));
+  CHECK(same.level.ready(ctx));
+  CHECK_FALSE(before.level.ready(ctx));
+  CHECK(after.level.ready(ctx));
+
+  load(waiting, vq);
+  CHECK_FALSE(vq.level.ready(ctx));
+  CHECK_FALSE(same.level.ready(ctx));
+  CHECK(after.level.ready(ctx));
+  vq(frames(ctx, {1, 20, 4}, 1));  // is fitted once more, as before
+  CHECK(to_vector(vq.level.book.embedding.tensor()) == to_vector(after.level.book.embedding.tensor()));
+  CHECK(same.level.ready(ctx));
+
+  VectorQuantizer<Cpu> fresh(ctx, config);
+  CHECK_FALSE(fresh.level.ready(ctx));
+  load(fitted, fresh);
+  CHECK(fresh.level.ready(ctx));
+  before(frames(ctx, {1, 20, 4}, 2));
+  CHECK(before.level.ready(ctx));
+  std::filesystem::remove(waiting);
+  std::filesystem::remove(fitted);
 }
 
 TEST_CASE("level dropout gives deeper levels no code and no say", "[quantizers]") {

@@ -125,13 +125,13 @@ TEST_CASE("outside of training nothing happens and nothing is drawn", "[zipforme
 
 TEST_CASE("each part has a switch of its own", "[zipformer]") {
   const Outcome plain = pass(Cpu{}, nothing());
-  const auto check = [&](const char* part, const auto& change, bool shows_in_values) {
+  const auto check = [&](const char* part, const auto& change, bool shows_in_values, bool draws = true) {
     INFO(part);
     Settings t = nothing();
     change(t);
     const Outcome found = pass(Cpu{}, t, 0, true, 1, 3);
     const Outcome without = pass(Cpu{}, nothing(), 0, true, 1, 3);
-    CHECK(found.drawn > 0);
+    CHECK((found.drawn > 0) == draws);
     CHECK((found.values != without.values) == shows_in_values);
     CHECK((found.gradients != without.gradients));
   };
@@ -146,9 +146,9 @@ TEST_CASE("each part has a switch of its own", "[zipformer]") {
   check(
       "feed_forward3_skip", [](Settings& t) { t.feed_forward3_skip = 0.5; }, true);
   check(
-      "even_attention", [](Settings& t) { t.even_attention = 1; }, true);
+      "even_attention", [](Settings& t) { t.even_attention = 1; }, true, false);
   check(
-      "position_skip", [](Settings& t) { t.position_skip = 1; }, true);
+      "position_skip", [](Settings& t) { t.position_skip = 1; }, true, false);
   check(
       "position_dropout", [](Settings& t) { t.position_dropout = 0.5; }, true);
   check(
@@ -160,14 +160,18 @@ TEST_CASE("each part has a switch of its own", "[zipformer]") {
   check(
       "balancers", [](Settings& t) { t.balancers = true; }, false);
   check(
-      "whitening", [](Settings& t) { t.whitening = 1, t.whitening_limit = 1.1; }, false);
+      "balancer_probability", [](Settings& t) { t.balancers = true, t.balancer_probability = 1; }, false, false);
   check(
-      "limits", [](Settings& t) { t.limits = 1, t.bypass_least = 0.9; }, false);
+      "whitening", [](Settings& t) { t.whitening = 0.9, t.whitening_limit = 1.1; }, false);
+  check(
+      "whitening everywhere", [](Settings& t) { t.whitening = 1, t.whitening_limit = 1.1; }, false, false);
+  check(
+      "limits", [](Settings& t) { t.limits = 1, t.bypass_least = 0.9; }, false, false);
   check(
       "byte_slopes", [](Settings& t) { t.byte_slopes = true; }, false);
   // Scores are small at the start, so that nothing is penalised: the draw is all there is to see.
   Settings t = nothing();
-  t.score_penalty = 1;
+  t.score_penalty = 0.9;
   CHECK(pass(Cpu{}, t).drawn > 0);
   t = nothing();
   t.stem_gradient = 0.5;
@@ -200,6 +204,9 @@ TEST_CASE("schedules follow the step, in batches", "[zipformer]") {
   slow.batches_per_step = 0.1;
   CHECK((pass(Cpu{}, slow, 5000) == pass(Cpu{}, Settings::published(), 500)));
   CHECK((pass(Cpu{}, slow, 5000) != pass(Cpu{}, Settings::published(), 5000)));
+  Settings still = Settings::published();
+  still.schedules_at = 500;
+  for (const long step : {0L, 5000L}) CHECK((pass(Cpu{}, still, step) == pass(Cpu{}, Settings::published(), 500)));
 
   // Layers take turns: stack i of n begins at batch 4000 (i + 1) / (n + 1), its layers share the time until the next.
   Context<Cpu> ctx;

@@ -19,6 +19,7 @@
 #include "phonaut/losses/regression.hpp"
 #include "phonaut/losses/sigreg.hpp"
 #include "phonaut/losses/sliced_wasserstein.hpp"
+#include "phonaut/quantizers/factorised_rvq.hpp"
 #include "phonaut/quantizers/fsq.hpp"
 #include "phonaut/quantizers/rvq.hpp"
 #include "phonaut/training/adamw.hpp"
@@ -222,13 +223,14 @@ TEST_CASE("a graph repeats losses whose labels and tables follow from shapes and
   const auto x = tensor(ctx, Shape<3>{2, 8, 6}, 1), y = tensor(ctx, Shape<3>{2, 8, 6}, 2);
   const auto w = make_param(ctx, Shape<3>{2, 6, 6}, Init::normal(0.5));
   const auto scale = make_param(ctx, Shape<0>{}, Init::constant(1));
-  const auto negatives = sample_negatives(ctx, std::vector<long>{6, 6}, 3);
+  const auto negatives = sample_negatives(ctx, std::vector<long>{6, 6}, 3),
+             choice = sample_negatives(ctx, std::vector<long>{8, 8}, 3);
   const auto slices = random_slices(ctx, 6, 8);
   const std::vector<std::function<Var<Cuda, 0>(const Var<Cuda, 3>&, const Var<Cuda, 3>&)>> losses{
       [&](const auto& a, const auto& b) { return cpc_loss(a, b, w, negatives, 0.2); },
       [&](const auto& a, const auto& b) { return ntxent_loss(rows(a), rows(b)); },
       [&](const auto& a, const auto& b) { return clip_loss(rows(a), rows(b), scale); },
-      [&](const auto& a, const auto& b) { return wav2vec2_loss(rows(a), rows(b), negatives); },
+      [&](const auto& a, const auto& b) { return wav2vec2_loss(rows(a), rows(b), choice); },
       [&](const auto& a, const auto&) { return sliced_wasserstein(rows(a), slices); },
       [&](const auto& a, const auto& b) {
         return mse_loss(sequence_of(a, std::vector<long>{8, 3}), sequence_of(b, std::vector<long>{8, 3}));
@@ -266,6 +268,8 @@ TEST_CASE("nothing in a forward and a backward waits for the GPU", "[graph]") {
   books.dropout = LevelDropout::per_item;
   const ResidualQuantizer<Cuda> rvq(ctx, books);
   parameter_count(rvq);  // who walks the weights might have written to them
+  const FactorisedResidualQuantizer<Cuda> factorised(
+      ctx, {.dims = width, .levels = 2, .entries = 5, .code_dims = 3, .dropout = LevelDropout::per_item});
   const FiniteScalarQuantizer<Cuda> fsq(ctx, {.levels = {3, 3, 3}, .groups = width / 3});
   const auto x = tensor(ctx, features_shape, 1);
   ctx.train();
@@ -276,7 +280,7 @@ TEST_CASE("nothing in a forward and a backward waits for the GPU", "[graph]") {
     const Var<Cuda, 2> rows_of_y = valid_frames(y), rows_of_q = valid_frames(q.quantized);
     std::vector<long> counts;
     for (long n = 0; n < y.batch(); ++n) counts.push_back(y.length(n));
-    return sigreg(y, {.slices = 32}) + q.loss + mean(f * f) + mse_loss(q.quantized, y) +
+    return sigreg(y, {.slices = 32}) + q.loss + factorised(y).loss + mean(f * f) + mse_loss(q.quantized, y) +
            ntxent_loss(rows_of_y, rows_of_q) +
            wav2vec2_loss(rows_of_y, rows_of_q, sample_negatives(ctx, counts, 2), 0.1, Reduction::mean);
   };

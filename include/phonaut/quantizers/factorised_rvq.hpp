@@ -186,19 +186,32 @@ struct FactorisedResidualQuantizer {
   static std::pair<Var<B, 1>, Tensor<B, 1, std::int32_t>> row_weights(Context<B>& ctx, const Sequence<B>& x,
                                                                       const UtteranceFlags& kept,
                                                                       const Tensor<B, 1, std::int32_t>& code) {
-    long utterances = 0;
+    using S = typename B::Scalar;
+    long utterances = 0, row = 0;
     for (long n = 0; n < x.batch(); ++n) utterances += x.length(n) > 0;
-    std::vector<double> weights;
-    auto host = host_codes(ctx, code);
-    for (long n = 0; n < x.batch(); ++n)
-      for (long t = 0; t < x.length(n); ++t) {
-        const bool used = !kept || kept.data()[n] != 0;
-        if (!used) host[weights.size()] = no_code;
-        weights.push_back(used ? 1.0 / static_cast<double>(utterances * x.length(n)) : 0.0);
-      }
-    Tensor<B, 1, std::int32_t> masked = ctx.template empty_of<std::int32_t, 1>({code.size()});
-    detail::fill_from_host(ctx, masked, [&](std::int32_t* to) { std::copy(host.begin(), host.end(), to); });
-    return {input(ctx, Shape<1>{static_cast<long>(weights.size())}, weights), masked};
+    std::vector<std::int32_t> dropped;
+    const Tensor<B, 1> weights = ctx.empty(Shape<1>{code.size()});
+    const auto weigh = [&](S* to) {
+      for (long n = 0; n < x.batch(); ++n)
+        for (long t = 0; t < x.length(n); ++t, ++row) {
+          const bool used = !kept || kept.data()[n] != 0;
+          if (!used) dropped.push_back(static_cast<std::int32_t>(row));
+          to[row] = used ? S(1.0 / static_cast<double>(utterances * x.length(n))) : S(0);
+        }
+    };
+    if (!kept) {
+      detail::fill_table(ctx, weights, weigh);
+      return {ctx.constant(weights), code};
+    }
+    detail::fill_from_host(ctx, weights, weigh);
+    const auto column = [](const auto& t) { return View<std::int32_t, 2>(t.data(), {t.size(), 1}); };
+    const auto masked = ctx.template empty_of<std::int32_t, 1>({code.size()}),
+               rows = ctx.template empty_of<std::int32_t, 1>({static_cast<long>(dropped.size())});
+    detail::fill_from_host(ctx, rows, [&](std::int32_t* to) { std::copy(dropped.begin(), dropped.end(), to); });
+    kernel::take_level(ctx.backend(), View<const std::int32_t, 2>(column(code)), 0, masked.data());
+    kernel::put_level(ctx.backend(), static_cast<const std::int32_t*>(nullptr),
+                      static_cast<const std::int32_t*>(rows.data()), rows.size(), 0, column(masked));
+    return {ctx.constant(weights), masked};
   }
 };
 
