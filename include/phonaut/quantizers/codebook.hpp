@@ -217,7 +217,8 @@ struct Codebook {
 
  private:
   State<B, 1, std::int32_t> initialised_;  ///< (1): 1 once the entries mean something
-  /// That the flag is set, for copies that share it: the host need not wait for a GPU to learn it again.
+  /// That the flag is set, for copies that share it: the host need not wait for a GPU to learn it again. (Ema writes to
+  /// the flag of an average without a visit, but then it turns from 0 to 1.)
   std::shared_ptr<std::atomic<bool>> known_ready_;
 };
 
