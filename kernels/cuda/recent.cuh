@@ -24,6 +24,12 @@ class Recent {
     if (auto node = old_.extract(key)) return young_.insert(std::move(node)).position->second;
     return young_.emplace(key, make()).first->second;
   }
+  /// The value of `key` where there is one; else null. Nothing goes. Valid until the next call of `get`.
+  Value* find(const Key& key) {
+    for (std::map<Key, Value>* held : {&young_, &old_})
+      if (const auto found = held->find(key); found != held->end()) return &found->second;
+    return nullptr;
+  }
   std::size_t size() const { return young_.size() + old_.size(); }
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// What kernels need of a GPU besides its threads: memory, copies, graphs, matrix products, convolutions. native/ asks
-// CUDA for it, the tests' emulator does it on the host.
+// What kernels need of a GPU besides its threads: memory, copies, graphs, Fourier transforms, matrix products,
+// convolutions. native/ asks CUDA for it, the tests' emulator does it on the host.
 #include <cstddef>
 
 #include "convolution.hpp"
@@ -31,6 +31,14 @@ void* end_capture(void* stream);
 void abandon_capture(void* stream) noexcept;
 void launch_graph(const Cuda& cuda, void* graph);
 void destroy_graph(const Cuda& cuda, void* graph) noexcept;  ///< when all its launches on that stream are done
+
+/// Real Fourier transforms by cuFFT, in place, of `count` > 0 rows of 2 (n / 2 + 1) floats, one behind the other from
+/// an address that 8 divides. A row begins with n samples, or is their spectrum: n / 2 + 1 complex numbers, from
+/// frequency 0 on. Neither way scales. The imaginary parts at 0 and, where n is even, at Nyquist must be 0 on the way
+/// back. Every n and count has a plan, which takes longer to make than to use: captured work takes those that are
+/// there, and throws StateError where one is missing.
+void transform_rows(const Cuda& cuda, float* rows, long n, long count);
+void transform_rows_back(const Cuda& cuda, float* rows, long n, long count);
 
 /// c = f((c +) a b + bias) by cuBLASLt, in the precision that `cuda` asks for; f is nothing or ReLU. Needs m, n, k and
 /// batch above 0, and what `fits_blas` says. False, and nothing is queued, where cuBLASLt has no algorithm for it.

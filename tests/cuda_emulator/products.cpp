@@ -27,6 +27,8 @@ long convolutions() { return convolutions_done; }
 
 namespace cuda {
 
+using emulator::queue;
+
 namespace {
 
 /// The nearest number with `digits` binary digits behind the first, as tensor cores see a factor: of two that are as

@@ -1,24 +1,24 @@
 #pragma once
-// How the emulator's own work, which no kernel does, takes its place among the launches of a stream.
+// What the host does for the emulated GPU, in the order of a stream.
 #include <utility>
 
 #include "capture.cuh"
 #include "device_memory.hpp"
+#include "phonaut/core/backend.hpp"
 #include "stream.hpp"
 
-namespace phonaut::cuda {
+namespace phonaut::emulator {
 
 /// Does `step` with device memory open: now, or when the graph that is captured is launched.
 template <class Step>
 void queue(const Cuda& cuda, const char* what, Step step) {
-  check_captured(cuda, what);
+  cuda::check_captured(cuda, what);
   auto run = [step = std::move(step)] {
-    const emulator::DeviceAccess access;
+    const DeviceAccess access;
     step();
   };
-  if (emulator::Recording* recording = emulator::recording_of(cuda.stream))
-    recording->steps.emplace_back(std::move(run));
+  if (Recording* recording = recording_of(cuda.stream)) recording->steps.emplace_back(std::move(run));
   else run();
 }
 
-}  // namespace phonaut::cuda
+}  // namespace phonaut::emulator

@@ -45,6 +45,8 @@ long waits() { return waits_done; }
 
 namespace cuda {
 
+using emulator::queue;
+
 // A captured allocation is part of the graph, and so is its end: nobody else gets the memory while the graph lives.
 void* take_scratch(const Cuda& cuda, std::size_t bytes) {
   check_captured(cuda, "memory of a kernel");

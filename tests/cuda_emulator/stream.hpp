@@ -31,5 +31,7 @@ long products();
 long convolutions();
 /// How often this thread has waited: to read back, or for a stream.
 long waits();
+/// Calls of Fourier transforms, of this thread.
+long transforms();
 
 }  // namespace phonaut::emulator
