@@ -47,6 +47,15 @@ CASES(frontends) {
           return features<LogMel>(v, small(v, kind), {500, 321});
         },
         {.tolerance = tolerance, .gradient = gradient, .time = false});
+  for (long n : {6000L, 254L})  // larger than a GPU's shared memory; with a large prime
+    add("log-mel whisper, n_fft " + std::to_string(n), inputs(x),
+        [=](const auto& v) {
+          auto c = small(v, 0);
+          c.n_fft = n;
+          c.hop = 100;
+          return features<LogMel>(v, c, {500, 321});
+        },
+        {.tolerance = tolerance, .gradient = gradient, .time = false});
 
   KaldiConfig base{.sample_rate = 8000, .frame_length_ms = 8, .frame_shift_ms = 3, .bands = 9};
   std::vector<std::pair<std::string, KaldiConfig>> kaldi{{"default", base}};
@@ -59,6 +68,14 @@ CASES(frontends) {
   variant("windowed energy, htk", [](KaldiConfig& c) { c.use_energy = c.htk_compat = true, c.raw_energy = false; });
   variant("no preemphasis", [](KaldiConfig& c) { c.preemphasis = 0, c.remove_dc = false, c.window = Window::hann(); });
   variant("linear magnitude", [](KaldiConfig& c) { c.use_log = c.use_power = false, c.round_to_power_of_two = false; });
+  variant("large primes, raw energy", [](KaldiConfig& c) {
+    c.frame_length_ms = 254. / 8, c.round_to_power_of_two = false;
+    c.use_energy = true, c.energy_floor = 0;
+  });
+  variant("large primes, windowed energy", [](KaldiConfig& c) {
+    c.frame_length_ms = 127. / 8, c.round_to_power_of_two = false;
+    c.use_energy = c.htk_compat = true, c.raw_energy = false;
+  });
   variant("mean removed", [](KaldiConfig& c) { c.subtract_mean = true, c.input_scale = 100; });
   for (const auto& [name, config] : kaldi)
     add("kaldi " + name, inputs(x),

@@ -20,7 +20,9 @@ CASES(istft) {
                                 {1, 7, 40, {.n_fft = 30, .hop = 6, .window_length = 20}},
                                 {1, 17, 90, {.n_fft = 21, .hop = 5}},
                                 {1, 2, 30, {.n_fft = 16, .hop = 8, .scale = StftConfig::Scale::length}},
-                                {1, 1, -1, {.n_fft = 12, .hop = 3, .window = Window::rectangular(), .centre = false}}};
+                                {1, 1, -1, {.n_fft = 12, .hop = 3, .window = Window::rectangular(), .centre = false}},
+                                {1, 6, -1, {.n_fft = 127, .hop = 31}},      // a large prime
+                                {2, 3, -1, {.n_fft = 6000, .hop = 1500}}};  // larger than a GPU's shared memory
   for (const Size& s : sizes) {
     const StftConfig config = s.config;
     const long bins = config.n_fft / 2 + 1, samples = s.samples;

@@ -16,7 +16,11 @@ CASES(stft) {
       {1, 61, {.n_fft = 21, .hop = 4, .centre = false}},                          // odd size
       {1, 40, {.n_fft = 22, .hop = 11, .scale = StftConfig::Scale::length}},      // a prime without butterfly
       {2, 5, {.n_fft = 16, .hop = 4, .scale = StftConfig::Scale::window}},        // shorter than the padding
-      {1, 3, {.n_fft = 2, .hop = 1, .window = Window::rectangular(), .centre = false}}};
+      {1, 3, {.n_fft = 2, .hop = 1, .window = Window::rectangular(), .centre = false}},
+      {1, 300, {.n_fft = 127, .hop = 60}},                      // a large prime
+      {1, 127, {.n_fft = 127, .hop = 60, .centre = false}},     // one frame of it
+      {2, 30, {.n_fft = 6000, .hop = 16, .edge = Edge::zero}},  // larger than a GPU's shared memory
+      {1, 40, {.n_fft = 4374, .hop = 40, .window_length = 60, .edge = Edge::zero}}};
   for (const Size& s : sizes) {
     const auto x = normal(Shape<2>{s.batch, s.samples}, 1);
     const StftConfig config = s.config;
