@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -21,7 +22,10 @@
 #include "phonaut/ops/dropout.hpp"
 #include "phonaut/ops/mask_frames.hpp"
 #include "phonaut/ops/reduce.hpp"
+#include "phonaut/ops/stft.hpp"
 #include "phonaut/training/sgd.hpp"
+#include "plans.cuh"
+#include "runtime.cuh"
 
 using namespace phonaut;
 using testing::Neighbours;
@@ -120,6 +124,72 @@ TEST_CASE("a graph repeats forward and backward while the weights move", "[graph
     (step == 0 ? first : last) = static_cast<double>(item(loss));
   }
   CHECK(last < first);
+}
+
+TEST_CASE("a graph repeats spectra by cuFFT, whose plans it keeps", "[graph]") {
+  if (no_gpu()) return;
+  const CudaStream stream;
+  Context<Cuda> ctx(stream.backend()), eager(stream.backend());
+  ctx.train();
+  eager.train();
+  // A large prime in frames of samples, and back to samples.
+  const StftConfig config{.n_fft = 254, .hop = 60};
+  const auto magnitudes = [&](const Var<Cuda, 2>& x) {
+    return spectrogram(x, config, Spectrum::smooth_magnitude, 1e-3);
+  };
+  const auto loss_of = [&](const Var<Cuda, 2>& x) { return mean(magnitudes(istft(stft(x, config), config, 500) + x)); };
+  const auto x = tensor(ctx, Shape<2>{2, 500}, 1);
+  Var<Cuda, 2> leaf;
+  Var<Cuda, 0> loss;
+  Gradients<Cuda> gradients;
+  const auto graph = CudaGraph::capture(ctx, [&] {
+    leaf = ctx.variable(x);
+    loss = loss_of(leaf);
+    gradients = ctx.backward(loss);
+  });
+  for (unsigned seed = 2; seed < 5; ++seed) {
+    refill(ctx, x, numbers(x.size(), seed));
+    const Neighbours before(ctx);
+    graph.launch();
+    CHECK(before.unharmed());
+    const auto variable = eager.variable(x);
+    const auto want = loss_of(variable);
+    const auto slopes = eager.backward(want);
+    CHECK(item(loss) == item(want));
+    CHECK(values_of(ctx, gradients[leaf]) == values_of(eager, slopes[variable]));
+    // So many other plans that the thread forgets those of the graph.
+    const auto rows = eager.full(Shape<2>{200, 4}, 0.f);
+    for (long count = 1; count <= 200; ++count) cuda::transform_rows(eager.backend(), rows.data(), 2, count);
+  }
+}
+
+TEST_CASE("a plan that captured work takes lives as long as the graph", "[graph]") {
+  if (no_gpu()) return;
+  const CudaStream stream;
+  Context<Cuda> ctx(stream.backend());
+  cuda::Plans<int, int> plans(2);
+  int made = 0;
+  const auto take = [&](int key) {
+    return plans.get(key, "there is no plan", [&] {
+      ++made;
+      return std::make_shared<int>(10 * key);
+    });
+  };
+  std::weak_ptr<int> taken;
+  {
+    const auto graph = CudaGraph::capture(ctx, [&] {
+      ctx.full(Shape<1>{8}, 1.f);
+      taken = take(1);
+    });
+    CHECK(made == 1);
+    for (int key = 2; key < 10; ++key) CHECK(*take(key) == 10 * key);
+    CHECK_FALSE(taken.expired());
+  }
+  CHECK(taken.expired());
+  int runs = 0;
+  CHECK(refusal([&] { CudaGraph::capture(ctx, [&] { take(20 + runs++); }); }).find("there is no plan") !=
+        std::string::npos);
+  CHECK(made == 10);
 }
 
 TEST_CASE("gradients that a graph adds up begin anew only where they are cleared", "[graph]") {
@@ -239,6 +309,7 @@ TEST_CASE("what a graph could not repeat is refused, and the context goes on", "
       {"rate from the host", [&] { optimiser.step(ctx.backend(), ctx.backward(loss()), 0.1); }},
       {"on another stream", [&] { kernel::fill(copy, x.data(), x.size(), 1.f); }},
       {"on another stream", [&] { kernel::fill(Cuda{}, x.data(), x.size(), 1.f); }},
+      {"wants a plan", [&] { cuda::transform_rows(ctx.backend(), x.data(), 6, 1 + runs++); }},
       {"another graph is launched", [&] { inner.launch(); }},
       {"memory is asked of the GPU", [&] { ctx.empty(Shape<1>{1000L << 10 * runs++}); }},
   };
