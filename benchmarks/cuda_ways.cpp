@@ -2,9 +2,13 @@
 // rules that were worked out on paper; this is how to see on a GPU whether they are right.
 //
 //   phonaut-bench-ways-cuda [--seconds S] [smoke]    S seconds for each time, 0.1 by default
+#include <cmath>
+
 #include "convolution.hpp"
+#include "phonaut/frontends/log_mel.hpp"
 #include "phonaut/ops/conv1d_products.hpp"
 #include "program.hpp"
+#include "spectral_way.hpp"
 #include "way.hpp"
 #include "yardstick.hpp"
 
@@ -68,6 +72,30 @@ void time_convolution(const Cuda& cuda, const ConvolutionWork& work, bool small,
       [&] { kernel::conv_weight_products(cuda, grid, x.in(), y.in(), Sink<float, 3>(dw.data(), dw.shape(), true)); });
 }
 
+/// Log-mel features of 16 utterances of 10 s, forward and to the gradient of the samples. In a size that blocks have no
+/// shared memory for, both ways are cuFFT.
+void time_log_mel(const Cuda& cuda, long n_fft, bool small, double seconds, std::vector<std::string>& rows) {
+  Context<Cuda> ctx(cuda);
+  auto config = LogMel<Cuda>::whisper(80);
+  config.n_fft = n_fft;
+  config.whisper_range = false;  // a pass of its own
+  const LogMel<Cuda> mel(ctx, config);
+  const auto x = ctx.full(small ? Shape<2>{1, 800} : Shape<2>{16, 160000}, 0.1f);
+  const auto n = static_cast<double>(n_fft);
+  const double flops = static_cast<double>(x.size() / config.hop) * 2.5 * n * std::log2(n);
+  using Way = cuda::SpectralWay;
+  const std::vector<std::pair<const char*, Way>> ways{
+      {"chosen", Way::by_size}, {"own kernel", Way::own_kernel}, {"cuFFT", Way::cufft}};
+  for (const bool backward : {false, true}) {
+    ctx.set_recording(backward);
+    rows.push_back(times(cuda, concat("log-mel, n_fft ", n_fft, backward ? ", forward + backward" : ", forward"),
+                         backward ? 3 * flops : flops, seconds, ways, [&] {
+                           const auto features = mel(Waveform<Cuda>{ctx.variable(x), {}, 0}).frames;
+                           if (backward) ctx.backward(sum(features));
+                         }));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -82,6 +110,9 @@ int main(int argc, char** argv) {
     for (const Precision precision : {Precision::fp32, Precision::tf32})
       for (const ConvolutionWork& work : convolutions)
         time_convolution(Cuda{nullptr, precision}, work, small, small ? 1e-5 : seconds, rows);
+    // Usual sizes; 441 has 7 · 7, and 254 a large prime.
+    for (const long n_fft : {254L, 400L, 441L, 512L, 1024L, 2048L})
+      time_log_mel(Cuda{}, n_fft, small, small ? 1e-5 : seconds, rows);
     std::string all;
     for (const std::string& row : rows) all += (all.empty() ? "" : ",\n ") + row;
     std::printf("[%s]\n", all.c_str());

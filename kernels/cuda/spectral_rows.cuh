@@ -7,6 +7,7 @@
 #include "fft.cuh"
 #include "spectral_frames.cuh"
 #include "spectral_way.hpp"
+#include "way.hpp"
 
 namespace phonaut::cuda {
 
@@ -30,7 +31,7 @@ inline bool transforms_in_blocks(const spectral::FftTables<float>& fft, long flo
   long terms = 0;
   for (int i = 0; i < fft.stages; ++i)
     if (fft.stage[i].radix > 5) terms += fft.stage[i].radix;
-  switch (spectral_way()) {
+  switch (way<SpectralWay>()) {
     case SpectralWay::own_kernel:
       return fits;
     case SpectralWay::cufft:

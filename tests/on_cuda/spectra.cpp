@@ -6,16 +6,17 @@
 #include <vector>
 
 #include "check_case.hpp"
+#include "floats.hpp"
 #include "numbers.hpp"
 #include "phonaut/ops/fft_plan.hpp"
 #include "phonaut/ops/stft.hpp"
 #include "runtime.cuh"
 #include "spectral_way.hpp"
+#include "way.hpp"
 
 using namespace phonaut;
 using namespace phonaut::testing;
 using cuda::SpectralWay;
-using cuda::UsingSpectralWay;
 
 namespace {
 
@@ -26,18 +27,10 @@ bool no_gpu() {
 }
 
 /// `count` rows of the device that cuFFT may transform.
-struct Rows {
-  Rows(long size, long number, const std::vector<float>& values)
-      : n(size), count(number), width(2 * (n / 2 + 1)), memory(Tensor<Cuda, 1>::persistent({count * width})) {
-    assign(Cuda{}, memory, values);
-  }
-  std::vector<float> values() const {
-    std::vector<float> host(static_cast<size_t>(memory.size()));
-    kernel::download(Cuda{}, host.data(), memory.data(), host.size() * sizeof(float));
-    return host;
-  }
+struct Rows : Floats {
+  Rows(long size, long number, const std::vector<float>& from)
+      : Floats(from), n(size), count(number), width(2 * (n / 2 + 1)) {}
   long n, count, width;
-  Tensor<Cuda, 1> memory;
 };
 
 /// Values and the gradient of the samples, of spectra whose squares are added up.
@@ -97,7 +90,7 @@ TEST_CASE("rows are transformed in place, and back", "[spectra]") {
 TEST_CASE("spectra by blocks and by cuFFT agree with double precision, whatever their size", "[spectra]") {
   if (no_gpu()) return;
   for (const SpectralWay way : {SpectralWay::own_kernel, SpectralWay::cufft}) {
-    const UsingSpectralWay using_way(way);
+    const cuda::Using used(way);
     for (const Case& c : all_cases()) {
       const bool spectral = c.op == "stft" || c.op == "istft" ||
                             (c.op == "frontends" && (c.name.find("log-mel") == 0 || c.name.find("kaldi ") == 0));

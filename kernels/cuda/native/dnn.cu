@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "../cuda.cuh"
-#include "../recent.cuh"
+#include "../plans.cuh"
 #include "dnn_plan.hpp"
 #endif
 
@@ -38,7 +38,7 @@ void check(cudnnStatus_t status, const char* what) {
 struct Library {
   cudnnHandle_t handle = nullptr;
   Descriptor device = selected_device();
-  Recent<Problem, std::unique_ptr<Plan>> plans{remembered};
+  Plans<Problem, Plan> plans{remembered};
 
   Library() { check(cudnnCreate(&handle), "cudnnCreate"); }
   Library(const Library&) = delete;
@@ -92,8 +92,9 @@ bool convolve(const Cuda& cuda, const Convolution& c, float* x, float* w, float*
   problem.x_aligned = dnn::alignment(x, c.x_frame);
   problem.w_aligned = dnn::alignment(w, c.in);
   problem.y_aligned = dnn::alignment(y, c.y_frame);
-  const auto& plan =
-      library.plans.get(problem, [&] { return dnn::plan(library.device, problem, dnn::most_workspace); });
+  const std::shared_ptr<dnn::Plan> plan =
+      library.plans.get(problem, "a convolution wants a plan, which the first run did not make",
+                        [&] { return dnn::plan(library.device, problem, dnn::most_workspace); });
   if (!plan) return false;
   dnn::execute(cuda, library.handle, *plan, x, w, y);
   return true;
