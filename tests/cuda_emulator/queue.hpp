@@ -2,8 +2,8 @@
 // What the host does for the emulated GPU, in the order of a stream.
 #include <utility>
 
-#include "capture.cuh"
 #include "device_memory.hpp"
+#include "kernels/cuda/capture.cuh"
 #include "phonaut/core/backend.hpp"
 #include "stream.hpp"
 

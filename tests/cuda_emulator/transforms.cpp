@@ -1,10 +1,10 @@
 // What kernels/cuda/native/fft.cu does with cuFFT, done by the host with the library's own transform. It is strict
 // where cuFFT may give anything.
 #include <algorithm>
-#include <compare>
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 #include "phonaut/core/error.hpp"
@@ -34,7 +34,9 @@ namespace {
 struct Problem {
   long n = 0, count = 0;
   bool back = false;
-  auto operator<=>(const Problem&) const = default;
+  bool operator<(const Problem& other) const {
+    return std::tie(n, count, back) < std::tie(other.n, other.count, other.back);
+  }
 };
 
 void transform(const Cuda& cuda, float* rows, const Problem& p) {

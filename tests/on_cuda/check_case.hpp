@@ -1,5 +1,8 @@
 #pragma once
 // Holds a case against its limits on a GPU, or on the emulated one.
+#ifndef PHONAUT_CASES_ON_CUDA  // whoever reads this on its own
+#define PHONAUT_CASES_ON_CUDA 1
+#endif
 #include "cases/case.hpp"
 #include "catch.hpp"
 #ifdef PHONAUT_EMULATE_GPU
