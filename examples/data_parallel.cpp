@@ -2,25 +2,24 @@
 // SIGReg and are quantized, on spoken digits. What it learns does not depend on the number of processes
 // (docs/data_parallel.md).
 //
-//   data_parallel [steps] [seconds of speech in the share of a process] [channels]            this process alone
-//   mpirun -n 2 data_parallel [steps] …                                                       two, with twice the batch
+//   data_parallel [--device cpu|cuda[:N]] [steps] [seconds of speech in the share of a process] [channels]
+//   mpirun -n 2 data_parallel [--device cuda] [steps] …              two processes, with twice the batch
+//
+// On GPUs every process of a machine has its own, the first of them the first or the N-th: gradients go from one to the
+// other by NCCL.
+#include <unistd.h>
+
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <ctime>
 #include <vector>
 
-#include "phonaut/encoders/zipformer/zipformer.hpp"
-#include "phonaut/frontends/log_mel.hpp"
-#include "phonaut/layers/linear.hpp"
-#include "phonaut/losses/over_ranks.hpp"
-#include "phonaut/losses/regression.hpp"
-#include "phonaut/losses/sigreg.hpp"
+#include "common/arguments.hpp"
 #include "phonaut/parallel/mpi.hpp"
-#include "phonaut/quantizers/rvq.hpp"
-#include "phonaut/training/data.hpp"
-#include "phonaut/training/trainer.hpp"
+#include "phonaut/parallel/nccl.hpp"
+#include "phonaut/phonaut.hpp"
 
 using namespace phonaut;
 namespace {
@@ -57,22 +56,55 @@ struct Model {
   }
 };
 
-void train(const Ranks& ranks, long steps, double seconds, long channels) {
-  using B = Cpu;
-  Context<B> ctx(Cpu{}, 1);
-  ctx.threads(1);  // processes share the cores
-  Model<B> model(ctx, channels);
+/// How many of the processes before this one are on the same machine.
+int place_on_machine(const Ranks& ranks) {
+  std::array<char, 256> machine{};
+  gethostname(machine.data(), machine.size() - 1);
+  const auto machines = ranks.all_gather(machine);
+  return static_cast<int>(std::count(machines.begin(), machines.begin() + ranks.rank(), machine));
+}
+
+/// The ranks as their gradients reach each other. On GPUs this chooses that of the process, `first` or one behind it.
+template <class B>
+Ranks joined(const Ranks& ranks, int first) {
+  if constexpr (std::is_same_v<B, Cuda>) {
+    const int index = first + place_on_machine(ranks);
+    if (index >= cuda_devices())
+      throw UsageError(concat("rank ", ranks.rank(), " would compute on device ", index,
+                              " of its machine, but there are ", cuda_devices()));
+    select_cuda_device(index);
+    return over_nccl(ranks);
+  } else {
+    return ranks;
+  }
+}
+
+struct Options {
+  int gpu = 0;  ///< of the first process of a machine
+  long steps = 20;
+  double seconds = 6;
+  long channels = 64;
+};
+
+template <class B>
+void train(const Ranks& processes, const Options& options) {
+  const Ranks ranks = joined<B>(processes, options.gpu);
+  Context<B> ctx(B{}, 1);
+  if constexpr (std::is_same_v<B, Cpu>) ctx.threads(1);  // processes share the cores
+  Model<B> model(ctx, options.channels);
   ctx.join(ranks);
   Trainer<B> trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = ConstantSchedule{2e-3}, .clip = 5});
-  DataLoader loader(
-      read_manifest(PHONAUT_EXAMPLE_DATA "/fsdd_digits/manifest.tsv"),
-      {.rate = 8000, .min_seconds = 0.2, .batch_seconds = seconds, .rank = ranks.rank(), .ranks = ranks.size()});
+  DataLoader loader(read_manifest(PHONAUT_EXAMPLE_DATA "/fsdd_digits/manifest.tsv"), {.rate = 8000,
+                                                                                      .min_seconds = 0.2,
+                                                                                      .batch_seconds = options.seconds,
+                                                                                      .rank = ranks.rank(),
+                                                                                      .ranks = ranks.size()});
   if (ranks.first())
     std::printf("%d process%s, %ld parameters\n", ranks.size(), ranks.alone() ? "" : "es", parameter_count(model));
   double first = 0, last = 0;
   std::vector<double> times, busy;  // seconds of a step, and those that a processor worked on it for this process
   ReductionTimes warm_up;
-  for (long step = 1; step <= steps; ++step) {
+  for (long step = 1; step <= options.steps; ++step) {
     const Batch batch = *loader.next();
     const auto start = std::chrono::steady_clock::now();
     const std::clock_t worked = std::clock();
@@ -80,6 +112,7 @@ void train(const Ranks& ranks, long steps, double seconds, long channels) {
       return model.loss(
           {input(ctx, Shape<2>{batch.size(), batch.time}, batch.samples), lengths_of(ctx, batch.lengths), 8000});
     });
+    kernel::synchronise(ctx.backend());  // a GPU may not have come to the end of its update
     last = done.loss;
     if (step == 1) first = done.loss;
     // The first steps set the codebooks by k-means and find the order of gradients.
@@ -94,7 +127,7 @@ void train(const Ranks& ranks, long steps, double seconds, long channels) {
   // All processes must have come to the same weights.
   double mark = 0;
   for_each_param(model, [&](const std::string&, const auto& p) {
-    for (const float v : to_vector(p.tensor())) mark = 0.99 * mark + static_cast<double>(v);
+    for (const float v : values_of(ctx, p.tensor())) mark = 0.99 * mark + static_cast<double>(v);
   });
   for (const double other : ranks.all_gather(mark))
     if (other != mark) throw RankError("the processes have come to different weights");
@@ -105,7 +138,11 @@ void train(const Ranks& ranks, long steps, double seconds, long channels) {
   };
   std::printf("loss %.4f -> %.4f, a step takes %.2f ms, of which a processor works %.2f (medians)\n", first, last,
               median(times), median(busy));
-  if (const auto* reducer = trainer.reducer()) {
+  const auto* reducer = trainer.reducer();
+  if (!reducer) return;
+  if constexpr (std::is_same_v<B, Cuda>) {
+    std::printf("gradients in %zu buckets, from GPU to GPU; the same weights everywhere\n", reducer->buckets());
+  } else {
     const ReductionTimes all = reducer->times();
     const ReductionTimes t{all.busy - warm_up.busy, all.waited - warm_up.waited};
     std::printf(
@@ -118,11 +155,17 @@ void train(const Ranks& ranks, long steps, double seconds, long channels) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const long steps = argc > 1 ? std::atol(argv[1]) : 20;
-  const double seconds = argc > 2 ? std::atof(argv[2]) : 6;
-  const long channels = argc > 3 ? std::atol(argv[3]) : 64;
-  run_on_mpi([&](const Ranks& ranks) { train(ranks, steps, seconds, channels); });
+  const Arguments arguments = arguments_on_device<Backend>(argc, argv, 3);
+  const Options defaults;
+  const Options options{.gpu = arguments.device.index,
+                        .steps = arguments.count(0, "the number of steps", defaults.steps),
+                        .seconds = arguments.number(1, "the seconds of speech", defaults.seconds),
+                        .channels = arguments.count(2, "the number of channels", defaults.channels)};
+  run_on_mpi([&](const Ranks& ranks) { train<Backend>(ranks, options); });
   return 0;
+} catch (const UsageError& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 2;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

@@ -1,12 +1,14 @@
 // Streams a recording through a causal Zipformer: sound goes in chunk by chunk, and what comes out is what the whole
 // recording gives in one call. Prints what each chunk took, and the largest difference of any number.
 //
-//   streaming_zipformer [recording, 16 kHz]
+//   streaming_zipformer [--device cpu|cuda[:N]] [recording, 16 kHz]
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <phonaut/io/audio.hpp>
 #include <phonaut/phonaut.hpp>
+
+#include "common/arguments.hpp"
 
 using namespace phonaut;
 
@@ -30,8 +32,10 @@ double difference(const Sequence<Backend>& whole, const Sequence<Backend>& part,
 }  // namespace
 
 int main(int argc, char** argv) try {
+  const Arguments arguments = arguments_on_device<Backend>(argc, argv, 1);
   const Audio audio =
-      read_audio(argc > 1 ? argv[1] : PHONAUT_EXAMPLE_DATA "/librispeech_mini/test-other/1998/1998-15444-0003.flac");
+      read_audio(arguments.words.empty() ? PHONAUT_EXAMPLE_DATA "/librispeech_mini/test-other/1998/1998-15444-0003.flac"
+                                         : arguments.words[0]);
   Context<Backend> ctx;
   const KaldiFbank<Backend> fbank(ctx, KaldiConfig::kaldi());
   const ZipformerEncoder<Backend> encoder(ctx, {.encoder = ZipformerConfig::small().causal()});  // random weights
@@ -62,6 +66,9 @@ int main(int argc, char** argv) try {
               out + rest.time(), whole.time(), busy / audio.seconds(), largest);
   const bool same = out + rest.time() == whole.time() && largest < 1e-4;  // rounding of numbers of the order of 1
   return same ? 0 : 1;
+} catch (const UsageError& error) {
+  std::fprintf(stderr, "%s\n", error.what());
+  return 2;
 } catch (const Error& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;
