@@ -10,7 +10,7 @@
 
 #include "config.hpp"
 
-using B = phonaut::Cpu;
+using B = phonaut::Backend;
 using phonaut::Context;
 using phonaut::Sequence;
 using phonaut::Var;

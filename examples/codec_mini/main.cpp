@@ -6,6 +6,8 @@
 //   codec_mini encode --model codec speech.wav speech.phnc --kbps 1.6
 //   codec_mini decode --model codec speech.phnc heard.wav
 //
+// `--device cuda` behind any of them computes on a GPU: codec_mini-cuda, the same program for CUDA, goes on with it.
+//
 // Exit status: 0 done, 1 an error (one sentence on standard error), 2 wrong usage, 130 stopped by a signal.
 #include <fmt/format.h>
 #include <phonaut/io/audio.hpp>
@@ -83,7 +85,10 @@ int decode_one(const Options& o) {
   return 0;
 }
 
-void add_computing(CLI::App& to, Options& o) { add_computing_options(to, o.threads, o.precision); }
+void add_computing(CLI::App& to, Options& o) {
+  add_device_option(to);
+  add_computing_options(to, o.threads, o.precision);
+}
 void add_model(CLI::App& to, Options& o) {
   to.add_option("--model", o.model_file, "folder of a training, or its model.safetensors")->required();
   add_computing(to, o);
