@@ -4,7 +4,8 @@
 //   quantizer_zoo --out zoo                       latents are principal components of log-mel
 //   quantizer_zoo --latents FOLDER --rate 25 …    latents of any encoder: a .npy file for each recording of --data
 //
-// Writes results.json and zoo.svg. Trains on some speakers and measures on others.
+// Writes results.json and zoo.svg. Trains on some speakers and measures on others. `--device cuda` computes on a GPU:
+// quantizer_zoo-cuda, the same program for CUDA, goes on with the command.
 //
 // Exit status: 0 done, 1 an error (one sentence on standard error), 2 wrong usage.
 #include <fmt/format.h>
@@ -19,9 +20,10 @@
 #include <mutex>
 #include <thread>
 
+#include "common/computing.hpp"
 #include "measure.hpp"
 #include "picture.hpp"
-#include "thread_seconds.hpp"
+#include "seconds_at_work.hpp"
 
 using namespace phonaut;
 using nlohmann::json;
@@ -42,8 +44,15 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 
 struct Trained {
   Coder coder;
-  double seconds = 0;  ///< of processor time
+  double seconds = 0;  ///< of work
 };
+
+/// How many quantizers are trained at once. A GPU is that of the thread which chose it, and of no other.
+template <class Any>
+int side_by_side(const Context<Any>& ctx) {
+  if constexpr (std::is_same_v<Any, Cuda>) return 1;
+  else return host_threads(ctx);
+}
 
 /// Trains all, several side by side, each on one thread with draws of its own: the numbers do not depend on how many.
 std::vector<Trained> train_all(const std::vector<Specimen>& zoo, const Latents& latents, const Budget& budget,
@@ -52,27 +61,26 @@ std::vector<Trained> train_all(const std::vector<Specimen>& zoo, const Latents& 
   std::atomic<size_t> next{0}, done{0};  // from the last one on: among them are those that take long
   std::mutex one;
   std::exception_ptr failed;
+  const auto work = [&] {
+    for (size_t i = next++; i < zoo.size(); i = next++) try {
+        const size_t k = zoo.size() - 1 - i;
+        Context<B> ctx(B{}, budget.seed);
+        use_threads(ctx, 1);
+        const double begin = seconds_at_work(ctx);
+        trained[k].coder = zoo[k].fit(ctx, latents, budget);
+        trained[k].seconds = seconds_at_work(ctx) - begin;
+        const std::lock_guard lock(one);
+        fmt::print(stderr, "{:2} of {}: {} trained in {:.1f} s\n", ++done, zoo.size(), zoo[k].name, trained[k].seconds);
+      } catch (...) {
+        const std::lock_guard lock(one);
+        failed = std::current_exception();
+        next = zoo.size();
+      }
+  };
   std::vector<std::thread> workers;
   workers.reserve(static_cast<size_t>(threads));
-  for (int w = 0; w < threads; ++w)
-    workers.emplace_back([&] {
-      for (size_t i = next++; i < zoo.size(); i = next++) try {
-          const size_t k = zoo.size() - 1 - i;
-          const double begin = thread_seconds();
-          B backend;
-          backend.threads = 1;
-          Context<B> ctx(backend, budget.seed);
-          trained[k].coder = zoo[k].fit(ctx, latents, budget);
-          trained[k].seconds = thread_seconds() - begin;
-          const std::lock_guard lock(one);
-          fmt::print(stderr, "{:2} of {}: {} trained in {:.1f} s\n", ++done, zoo.size(), zoo[k].name,
-                     trained[k].seconds);
-        } catch (...) {
-          const std::lock_guard lock(one);
-          failed = std::current_exception();
-          next = zoo.size();
-        }
-    });
+  for (int w = 1; w < threads; ++w) workers.emplace_back(work);
+  work();
   for (auto& worker : workers) worker.join();
   if (failed) std::rethrow_exception(failed);
   return trained;
@@ -91,7 +99,7 @@ void print_row(const json& row) {
 int run(const Options& o) {
   const double start = now();
   Context<B> ctx;
-  if (o.threads > 0) ctx.threads(o.threads);
+  use_threads(ctx, o.threads);
   const Latents latents = o.latents.empty() ? latents_of_speech(ctx, o.data, o.dim, o.budget.seed)
                                             : latents_of_files(o.data, o.latents, o.rate);
   fmt::print("{}\n\n", latents.about);
@@ -101,14 +109,14 @@ int run(const Options& o) {
     for (auto& specimen : part)
       if (specimen.name.find(o.only) != std::string::npos) zoo.push_back(std::move(specimen));
   if (zoo.empty()) throw ConfigError(fmt::format("zoo: no quantizer has '{}' in its name", o.only));
-  const auto trained = train_all(zoo, latents, o.budget, ctx.backend().threads);
+  const auto trained = train_all(zoo, latents, o.budget, side_by_side(ctx));
 
   fmt::print("{:27} {:>16} {:>6} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6}\n", "", "", "bits/", "", "bit/s",
              "SNR", "left", "used", "perpl.", "us/", "train");
   fmt::print("{:27} {:>16} {:>6} {:>7} {:>7} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6}\n", "quantizer", "setting", "frame",
              "bit/s", "coded", "dB", "%", "%", "%", "frame", "s");
   json table = json::array();
-  ctx.threads(1);  // times are of one
+  use_threads(ctx, 1);  // times are of one
   for (size_t k = 0; k < zoo.size(); ++k)
     for (json row : measured(ctx, zoo[k], trained[k].coder, latents)) {
       row["seconds"] = trained[k].seconds;
@@ -173,9 +181,13 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--seed", o.budget.seed)->capture_default_str();
-  app.add_option("--threads", o.threads, "quantizers that are trained side by side; 0: as many as there are processors")
+  app.add_option(
+         "--threads", o.threads,
+         "quantizers that are trained side by side; 0: as many as there are processors. A GPU trains one after the "
+         "other")
       ->capture_default_str()
       ->check(CLI::NonNegativeNumber);
+  add_device_option(app);
   app.add_flag("--quick", o.quick, "a tiny budget, to see that everything works; the numbers mean nothing");
   try {
     app.parse(argc, argv);

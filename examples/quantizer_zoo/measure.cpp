@@ -4,7 +4,7 @@
 #include <phonaut/metrics/rate.hpp>
 
 #include "common/coded_bits.hpp"
-#include "thread_seconds.hpp"
+#include "seconds_at_work.hpp"
 
 using namespace phonaut;
 using nlohmann::json;
@@ -104,9 +104,9 @@ double seconds_to_encode(Context<B>& ctx, const Coder& coder, const RecordedFram
     double seconds = 0;
     for (size_t first = 0; first < frames.of.size(); first += kRecordings) {
       const Sequence<B> x = batch_of(ctx, frames, first, std::min(frames.of.size(), first + kRecordings));
-      const double start = thread_seconds();
+      const double start = seconds_at_work(ctx);
       coder.encode(x);
-      seconds += thread_seconds() - start;
+      seconds += seconds_at_work(ctx) - start;
     }
     if (go > 0) least = std::min(least, seconds);
   }

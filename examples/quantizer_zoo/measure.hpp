@@ -8,7 +8,7 @@
 /// `coded_bit_rate` behind an entropy coder whose tables are those of the training frames; `snr` in dB and `left`, the
 /// share of the variance around the training mean that is lost, both null for labels; `used`, the share of a book's
 /// entries that any of the `frames` chose, and `perplexity` by entries, both means over books; `microseconds` of
-/// processor time to encode a frame, all books.
+/// processor time (on a GPU, of time) to encode a frame, all books.
 nlohmann::json measured(Context<B>& ctx, const Specimen& specimen, const Coder& coder, const Latents& latents);
 
 /// Bits of a frame and the SNR in dB of a Gaussian source with the latents' covariance that is coded frame by frame as
