@@ -5,8 +5,7 @@
 //   data_parallel [--device cpu|cuda[:N]] [steps] [seconds of speech in the share of a process] [channels]
 //   mpirun -n 2 data_parallel [--device cuda] [steps] …              two processes, with twice the batch
 //
-// On GPUs every process of a machine has its own, the first of them the first or the N-th: gradients go from one to the
-// other by NCCL.
+// On GPUs every process of a machine has one of its own, from GPU N on, and gradients go from one to the other by NCCL.
 #include <unistd.h>
 
 #include <algorithm>
@@ -56,23 +55,16 @@ struct Model {
   }
 };
 
-/// How many of the processes before this one are on the same machine.
-int place_on_machine(const Ranks& ranks) {
-  std::array<char, 256> machine{};
-  gethostname(machine.data(), machine.size() - 1);
-  const auto machines = ranks.all_gather(machine);
-  return static_cast<int>(std::count(machines.begin(), machines.begin() + ranks.rank(), machine));
-}
-
-/// The ranks as their gradients reach each other. On GPUs this chooses that of the process, `first` or one behind it.
+/// The ranks as their gradients reach each other. On GPUs this chooses that of the process: `first`, and one more for
+/// each process of the same machine that comes before this one.
 template <class B>
 Ranks joined(const Ranks& ranks, int first) {
   if constexpr (std::is_same_v<B, Cuda>) {
-    const int index = first + place_on_machine(ranks);
-    if (index >= cuda_devices())
-      throw UsageError(concat("rank ", ranks.rank(), " would compute on device ", index,
-                              " of its machine, but there are ", cuda_devices()));
-    select_cuda_device(index);
+    std::array<char, 256> machine{};
+    gethostname(machine.data(), machine.size() - 1);
+    const auto machines = ranks.all_gather(machine);
+    const auto before = std::count(machines.begin(), machines.begin() + ranks.rank(), machine);
+    or_usage_error([&] { select_cuda_device(first + static_cast<int>(before)); });
     return over_nccl(ranks);
   } else {
     return ranks;
@@ -87,24 +79,22 @@ struct Options {
 };
 
 template <class B>
-void train(const Ranks& processes, const Options& options) {
-  const Ranks ranks = joined<B>(processes, options.gpu);
+void train(const Ranks& processes, const Options& o) {
+  const Ranks ranks = joined<B>(processes, o.gpu);
   Context<B> ctx(B{}, 1);
   if constexpr (std::is_same_v<B, Cpu>) ctx.threads(1);  // processes share the cores
-  Model<B> model(ctx, options.channels);
+  Model<B> model(ctx, o.channels);
   ctx.join(ranks);
   Trainer<B> trainer(ctx, model, AdamW<B>(ctx.backend(), model), {.rate = ConstantSchedule{2e-3}, .clip = 5});
-  DataLoader loader(read_manifest(PHONAUT_EXAMPLE_DATA "/fsdd_digits/manifest.tsv"), {.rate = 8000,
-                                                                                      .min_seconds = 0.2,
-                                                                                      .batch_seconds = options.seconds,
-                                                                                      .rank = ranks.rank(),
-                                                                                      .ranks = ranks.size()});
+  DataLoader loader(
+      read_manifest(PHONAUT_EXAMPLE_DATA "/fsdd_digits/manifest.tsv"),
+      {.rate = 8000, .min_seconds = 0.2, .batch_seconds = o.seconds, .rank = ranks.rank(), .ranks = ranks.size()});
   if (ranks.first())
     std::printf("%d process%s, %ld parameters\n", ranks.size(), ranks.alone() ? "" : "es", parameter_count(model));
   double first = 0, last = 0;
   std::vector<double> times, busy;  // seconds of a step, and those that a processor worked on it for this process
   ReductionTimes warm_up;
-  for (long step = 1; step <= options.steps; ++step) {
+  for (long step = 1; step <= o.steps; ++step) {
     const Batch batch = *loader.next();
     const auto start = std::chrono::steady_clock::now();
     const std::clock_t worked = std::clock();
@@ -155,7 +145,7 @@ void train(const Ranks& processes, const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  const Arguments arguments = arguments_on_device<Backend>(argc, argv, 3);
+  const Arguments arguments = arguments_of<Backend>(argc, argv, 3);
   const Options defaults;
   const Options options{.gpu = arguments.device.index,
                         .steps = arguments.count(0, "the number of steps", defaults.steps),

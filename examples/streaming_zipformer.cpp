@@ -53,6 +53,7 @@ int main(int argc, char** argv) try {
     next = std::min(audio.frames(), at + 10240);  // 0.64 s; any other number of samples would do
     const auto start = std::chrono::steady_clock::now();
     const auto y = encoder(fbank(sound(ctx, audio, at, next), ears), state);
+    kernel::synchronise(ctx.backend());  // a GPU may still be at work
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     busy += seconds.count();
     largest = std::max(largest, difference(whole, y, out));

@@ -10,11 +10,7 @@ namespace {
 const std::string kDevice = "--device";
 
 Device named(const std::string& text) {
-  try {
-    return device_named(text);
-  } catch (const phonaut::ConfigError& error) {
-    throw UsageError(error.what());
-  }
+  return or_usage_error([&] { return device_named(text); });
 }
 
 }  // namespace

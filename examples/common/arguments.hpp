@@ -14,6 +14,16 @@ struct UsageError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Calls work(); its ConfigError becomes a UsageError, for what could not be done is what the user asked for.
+template <class Work>
+auto or_usage_error(const Work& work) {
+  try {
+    return work();
+  } catch (const phonaut::ConfigError& error) {
+    throw UsageError(error.what());
+  }
+}
+
 /// What such a program was called with.
 struct Arguments {
   Device device;
@@ -29,15 +39,18 @@ struct Arguments {
 /// Takes a command apart. Throws UsageError for options that are not `--device`, and for more than `most` words.
 Arguments arguments_of(int argc, char** argv, std::size_t most, const Device& unless_told);
 
-/// The same. From here on everything is computed by the device that was named, or by the one that the program is for:
-/// compute_on() in device.hpp. Throws UsageError if there is no such device.
+/// The same, in the program of the device that was named; with none, in this one. Throws UsageError if that is not
+/// there.
+template <class B>
+Arguments arguments_of(int argc, char** argv, std::size_t most) {
+  const Arguments arguments = arguments_of(argc, argv, most, {.cuda = std::is_same_v<B, phonaut::Cuda>});
+  or_usage_error([&] { go_to_program_of<B>(arguments.device); });
+  return arguments;
+}
+/// The same; from here on everything is computed by that device. Throws UsageError if there is none.
 template <class B>
 Arguments arguments_on_device(int argc, char** argv, std::size_t most) {
-  const Arguments arguments = arguments_of(argc, argv, most, {.cuda = std::is_same_v<B, phonaut::Cuda>});
-  try {
-    compute_on<B>(arguments.device);
-  } catch (const phonaut::ConfigError& error) {
-    throw UsageError(error.what());
-  }
+  const Arguments arguments = arguments_of<B>(argc, argv, most);
+  or_usage_error([&] { compute_on<B>(arguments.device); });
   return arguments;
 }

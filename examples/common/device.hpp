@@ -17,11 +17,15 @@ Device device_named(const std::string& text);
 /// as this one, with "-cuda" behind its name or without. Throws ConfigError if it is not there.
 [[noreturn]] void run_for_other_backend(bool cuda);
 
+/// Goes over to the program for the other backend if the device is of that. Throws ConfigError if it is not there.
+template <class B>
+void go_to_program_of(const Device& device) {
+  if (device.cuda != std::is_same_v<B, phonaut::Cuda>) run_for_other_backend(device.cuda);
+}
 /// Sees to it that everything from here on is computed by that device: chooses the GPU, or goes over to the program for
 /// the other backend. Throws ConfigError if there is no such device.
 template <class B>
 void compute_on(const Device& device) {
-  constexpr bool cuda = std::is_same_v<B, phonaut::Cuda>;
-  if (device.cuda != cuda) run_for_other_backend(device.cuda);
-  if constexpr (cuda) phonaut::select_cuda_device(device.index);
+  go_to_program_of<B>(device);
+  if constexpr (std::is_same_v<B, phonaut::Cuda>) phonaut::select_cuda_device(device.index);
 }
