@@ -42,7 +42,7 @@ Arguments arguments_of(int argc, char** argv, std::size_t most, const Device& un
       arguments.device = named(argv[i]);
     } else if (word.rfind(kDevice + "=", 0) == 0) {
       arguments.device = named(word.substr(kDevice.size() + 1));
-    } else if (word.rfind("-", 0) == 0) {
+    } else if (word.rfind('-', 0) == 0) {
       throw UsageError(concat("there is no option '", word, "', only ", kDevice));
     } else {
       arguments.words.push_back(word);

@@ -43,14 +43,14 @@ Arguments arguments_of(int argc, char** argv, std::size_t most, const Device& un
 /// there.
 template <class B>
 Arguments arguments_of(int argc, char** argv, std::size_t most) {
-  const Arguments arguments = arguments_of(argc, argv, most, {.cuda = std::is_same_v<B, phonaut::Cuda>});
+  Arguments arguments = arguments_of(argc, argv, most, {.cuda = std::is_same_v<B, phonaut::Cuda>});
   or_usage_error([&] { go_to_program_of<B>(arguments.device); });
   return arguments;
 }
 /// The same; from here on everything is computed by that device. Throws UsageError if there is none.
 template <class B>
 Arguments arguments_on_device(int argc, char** argv, std::size_t most) {
-  const Arguments arguments = arguments_of<B>(argc, argv, most);
+  Arguments arguments = arguments_of<B>(argc, argv, most);
   or_usage_error([&] { compute_on<B>(arguments.device); });
   return arguments;
 }
