@@ -61,15 +61,19 @@ void time_convolution(const Cuda& cuda, const ConvolutionWork& work, bool small,
   const double flops = 2.0 * static_cast<double>(work.batch * frames * out * taps * in);
   using Way = cuda::ConvolutionWay;
   const std::vector<std::pair<const char*, Way>> ways{
-      {"chosen", Way::by_shape}, {"products", Way::products}, {"cuDNN", Way::library}};
+      {"chosen", Way::by_shape}, {"products", Way::products}, {"cuDNN", Way::cudnn}};
   const auto add = [&](const char* pass, const auto& call) {
     rows.push_back(times(cuda, concat("convolution, ", work.from, ", ", pass), flops, seconds, ways, call));
   };
   add("forward",
       [&] { kernel::conv_products(cuda, grid, x.in(), w.in(), static_cast<const float*>(nullptr), y.out(), false); });
   add("gradient of x", [&] { kernel::conv_transposed_products(cuda, grid, y.in(), w.in(), dx.out()); });
+  // All utterances as one, as ops/conv1d.hpp has them.
+  const long all = work.batch * frames;
+  const View<const float, 4> long_x(x.data(), {1, 1, (all - 1) * grid.stride + grid.span(), in});
+  const View<const float, 3> long_y(y.data(), {1, all, out});
   add("gradient of w",
-      [&] { kernel::conv_weight_products(cuda, grid, x.in(), y.in(), Sink<float, 3>(dw.data(), dw.shape(), true)); });
+      [&] { kernel::conv_weight_products(cuda, grid, long_x, long_y, Sink<float, 3>(dw.data(), dw.shape(), true)); });
 }
 
 /// Log-mel features of 16 utterances of 10 s, forward and to the gradient of the samples. In a size that blocks have no

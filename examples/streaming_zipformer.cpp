@@ -24,8 +24,10 @@ Waveform<Backend> sound(Context<Backend>& ctx, const Audio& audio, long from, lo
 double difference(const Sequence<Backend>& whole, const Sequence<Backend>& part, long at) {
   const auto all = values_of(whole.frames), some = values_of(part.frames);
   double largest = 0;
-  for (size_t i = 0; i < some.size(); ++i)
-    largest = std::max<double>(largest, std::fabs(some[i] - all[static_cast<size_t>(at * whole.channels()) + i]));
+  for (size_t i = 0; i < some.size(); ++i) {
+    const double off = std::fabs(some[i] - all[static_cast<size_t>(at * whole.channels()) + i]);
+    if (!(off <= largest)) return off;  // larger, or no number
+  }
   return largest;
 }
 
@@ -48,6 +50,9 @@ int main(int argc, char** argv) try {
   for_each_weight(state, [&](const std::string&, const auto& remembered) { numbers += remembered.size(); });
   std::printf("%.1f s of sound; between chunks %ld numbers are remembered\n", audio.seconds(), numbers);
   double largest = 0, busy = 0;
+  const auto compare = [&](const Sequence<Backend>& part, long at) {
+    if (const double off = difference(whole, part, at); !(off <= largest)) largest = off;  // larger, or no number
+  };
   long out = 0;
   for (long at = 0, next; at < audio.frames(); at = next) {
     next = std::min(audio.frames(), at + 10240);  // 0.64 s; any other number of samples would do
@@ -56,13 +61,13 @@ int main(int argc, char** argv) try {
     kernel::synchronise(ctx.backend());  // a GPU may still be at work
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     busy += seconds.count();
-    largest = std::max(largest, difference(whole, y, out));
+    compare(y, out);
     out += y.time();
     std::printf("sound up to %5.2f s   %2ld frames   %5.1f ms\n", static_cast<double>(next) / 16000, y.time(),
                 1e3 * seconds.count());
   }
   const auto rest = encoder.finish(ctx, state);
-  largest = std::max(largest, difference(whole, rest, out));
+  compare(rest, out);
   std::printf("and %ld frames at the end, %ld of %ld in all; %.3f of real time; largest difference %.1e\n", rest.time(),
               out + rest.time(), whole.time(), busy / audio.seconds(), largest);
   const bool same = out + rest.time() == whole.time() && largest < 1e-4;  // rounding of numbers of the order of 1

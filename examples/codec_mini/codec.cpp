@@ -91,7 +91,7 @@ std::uint32_t Codec::fingerprint() const {
   std::uint32_t sum = 0;
   for_each_weight(*this, [&](const std::string& name, const auto& w) {
     std::vector<std::remove_cvref_t<decltype(*w.tensor().data())>> values(static_cast<size_t>(w.size()));
-    kernel::download(B{}, values.data(), w.tensor().data(), values.size() * sizeof values[0]);
+    if (!values.empty()) kernel::download(B{}, values.data(), w.tensor().data(), values.size() * sizeof values[0]);
     sum = crc32(name.data(), name.size(), sum);
     sum = crc32(values.data(), values.size() * sizeof values[0], sum);
   });

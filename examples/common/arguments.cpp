@@ -26,9 +26,9 @@ double Arguments::number(std::size_t place, const char* what, double otherwise) 
 }
 
 long Arguments::count(std::size_t place, const char* what, long otherwise) const {
-  constexpr double most = 1e9;
+  constexpr long most = 1'000'000'000;
   const double value = number(place, what, static_cast<double>(otherwise));
-  if (value != std::floor(value) || value > most)
+  if (value != std::floor(value) || value > static_cast<double>(most))
     throw UsageError(concat(what, " must be a whole number up to ", most, ", not '", words[place], "'"));
   return static_cast<long>(value);
 }

@@ -13,21 +13,22 @@ namespace {
 
 using cuda::Convolution;
 
-/// Whether cuDNN is asked before the products. Taps that lie apart are a product each, all of which read and write the
-/// whole result; so are the strips of rows that overlap, of which each is as long as a stride (kernels/cuda/gemm.cu).
-/// Up to four of them are taken for as good as a convolution in one go; strips that are shorter than the 32 elements
-/// from which cuBLASLt multiplies them are not. Reasoned, not measured.
-bool by_library(const ConvGrid& grid, long width) {
+/// Whether cuDNN is asked before the products. Taps that lie apart are a product each; so are the strips of rows that
+/// overlap, of which each is as long as a stride (kernels/cuda/gemm.cu). Forward and towards x every product reads and
+/// writes the whole result: up to four of them are taken for as good as a convolution in one go, but not those of fewer
+/// than 32 numbers, which own tiles would multiply. Products towards w read x and y, whose share of w they write alone;
+/// that many of them would be a matter of launches, from some 16 on. Reasoned, not measured.
+bool by_cudnn(Convolution::Pass pass, const ConvGrid& grid, long width) {
   switch (cuda::way<cuda::ConvolutionWay>()) {
     case cuda::ConvolutionWay::products:
       return false;
-    case cuda::ConvolutionWay::library:
+    case cuda::ConvolutionWay::cudnn:
       return true;
     case cuda::ConvolutionWay::by_shape:
       break;
   }
-  if (grid.taps == 1) return false;
   const long products = grid.dilation > 1 ? grid.taps : (grid.taps + grid.stride - 1) / grid.stride;
+  if (pass == Convolution::Pass::filter) return products > 16;
   return products > 4 || (products > 1 && grid.stride * width < 32);
 }
 
@@ -44,10 +45,11 @@ Convolution convolution_of(Convolution::Pass pass, const ConvGrid& grid, const V
   c.taps = grid.taps;
   c.stride = grid.stride;
   c.dilation = grid.dilation;
-  c.x_batch = x.stride[1];
   c.x_frame = x.stride[2];
-  c.y_batch = y.stride[0];
   c.y_frame = y.stride[1];
+  // Of a single utterance the strides say nothing, and may be those of a part of it.
+  c.x_batch = c.batch > 1 ? x.stride[1] : c.frames_seen() * c.x_frame;
+  c.y_batch = c.batch > 1 ? y.stride[0] : c.frames * c.y_frame;
   c.add = add;
   return c;
 }
@@ -77,7 +79,8 @@ View<W, 3> rows_of(const View<W, 3>& w, long g, long groups) {
 void conv_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 4> x, View<const float, 3> w,
                    const float* bias, View<float, 3> y, bool add, Activation f) {
   const Convolution c = convolution_of(Convolution::Pass::forward, grid, x, y, add);
-  if (is_empty(c) || !by_library(grid, c.in)) return conv_products<Cuda, float>(cuda, grid, x, w, bias, y, add, f);
+  if (is_empty(c) || !by_cudnn(c.pass, grid, c.in))
+    return conv_products<Cuda, float>(cuda, grid, x, w, bias, y, add, f);
   const long groups = x.shape[0];
   for (long g = 0; g < groups; ++g) {
     const auto from = group_of(x, g);
@@ -96,7 +99,7 @@ void conv_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 4> 
 void conv_transposed_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 3> y, View<const float, 3> w,
                               View<float, 4> x) {
   const Convolution c = convolution_of(Convolution::Pass::data, grid, x, y, true);
-  if (is_empty(c) || !by_library(grid, c.in)) return conv_transposed_products<Cuda, float>(cuda, grid, y, w, x);
+  if (is_empty(c) || !by_cudnn(c.pass, grid, c.in)) return conv_transposed_products<Cuda, float>(cuda, grid, y, w, x);
   const long groups = x.shape[0];
   for (long g = 0; g < groups; ++g) {
     const auto from = group_of(y, g, groups);
@@ -109,7 +112,7 @@ void conv_transposed_products(const Cuda& cuda, const ConvGrid& grid, View<const
 void conv_weight_products(const Cuda& cuda, const ConvGrid& grid, View<const float, 4> x, View<const float, 3> y,
                           Sink<float, 3> dw) {
   const Convolution c = convolution_of(Convolution::Pass::filter, grid, x, y, dw.add);
-  if (is_empty(c) || !by_library(grid, c.in)) return conv_weight_products<Cuda, float>(cuda, grid, x, y, dw);
+  if (is_empty(c) || !by_cudnn(c.pass, grid, c.in)) return conv_weight_products<Cuda, float>(cuda, grid, x, y, dw);
   const long groups = x.shape[0];
   for (long g = 0; g < groups; ++g) {
     const auto from = group_of(x, g);

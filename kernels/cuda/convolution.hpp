@@ -26,7 +26,7 @@ struct Convolution {
 enum class ConvolutionWay {
   by_shape,  ///< cuDNN for those that are many products, or narrow ones; products for the others
   products,  ///< matrix products (ops/conv1d_products.hpp)
-  library    ///< cuDNN, where it is there and can
+  cudnn      ///< cuDNN, where it is there and can
 };
 
 }  // namespace phonaut::cuda

@@ -58,10 +58,11 @@ void by_cublas_or_tiles(const Cuda& cuda, const Gemm<float>& g) {
   cuda::with_any(g.activation, [&](auto f) { in_tiles(cuda, g, f); });
 }
 
-/// Strips shorter than this are left to the tiles: each strip reads and writes the whole result, 8 bytes for 2
-/// operations on every element of its length. On an H100 (60 TFLOP/s in fp32, 3 TB/s) 32 is a third of the peak, which
-/// is what tiles of this size are good for. Reasoned, not measured.
-constexpr long shortest_strip = 32;
+/// Strips of the sum that are shorter than this are left to the tiles: each strip reads and writes the whole result, 8
+/// bytes for 2 operations on every element of its length. On an H100 (60 TFLOP/s in fp32, 3 TB/s) 32 is a third of the
+/// peak, which is what tiles of this size are good for. Strips of the result are those of a weight's gradient, small
+/// and with a long sum, for which there are few tiles: they may be narrow. Reasoned, not measured.
+constexpr long shortest_of_sum = 32, shortest_of_result = 4;
 
 /// The greatest pieces of m, n and k in which the rows of both operands do not overlap.
 struct Strips {
@@ -74,8 +75,8 @@ struct Strips {
   }
   /// Whether they are worth a product each.
   bool wide(const Gemm<float>& g) const {
-    const auto fits = [](long piece, long all) { return piece >= std::min(all, shortest_strip); };
-    return fits(m, g.m) && fits(n, g.n) && fits(k, g.k);
+    const auto fits = [](long piece, long all, long shortest) { return piece >= std::min(all, shortest); };
+    return fits(m, g.m, shortest_of_result) && fits(n, g.n, shortest_of_result) && fits(k, g.k, shortest_of_sum);
   }
 };
 

@@ -30,6 +30,8 @@ class Recent {
       if (const auto found = held->find(key); found != held->end()) return &found->second;
     return nullptr;
   }
+  /// Whether `get` of that key would let values go.
+  bool will_forget(const Key& key) const { return young_.size() >= room_ && !young_.contains(key) && !old_.empty(); }
   std::size_t size() const { return young_.size() + old_.size(); }
 
  private:

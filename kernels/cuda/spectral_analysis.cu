@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(cuda::frame_threads)
 __global__ void __launch_bounds__(cuda::frame_threads)
     analysis_backward_kernel(Analysis t, FrameRows rows, Samples x, View<const float, 3> dy, View<float, 3> gradient) {
   PHONAUT_DYNAMIC_SHARED(float, memory);
-  float *const a = memory, *const b = a + t.fft.room(), *const p = b + t.fft.room(), *const d = p + t.bins();
+  float *const a = memory, *const b = a + t.fft.room(), *const p = b + t.fft.room();
   cuda::each_frame(rows, [&](const Frame& frame) {
     if (!frame.real) return;
     const float *const from = cuda::columns_of(dy, frame), *const samples = x.of(t, frame);
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(cuda::frame_threads)
       cuda::put_windowed(t, samples, a);
       g = cuda::rfft(t.fft, a, b);
     }
-    cuda::put_spectrum_gradient(t, from, g, p, d);
+    cuda::put_spectrum_gradient(t, from, g, p);
     g = cuda::irfft(t.fft, g, g == a ? b : a);
     cuda::put_sample_gradient(t, samples, from, g, cuda::columns_of(gradient, frame));
   });
@@ -96,9 +96,8 @@ __global__ void __launch_bounds__(cuda::frame_threads)
 __global__ void __launch_bounds__(cuda::frame_threads)
     spectrum_gradient_kernel(Analysis t, FrameRows rows, View<const float, 3> dy, Spectra spectra) {
   cuda::each_frame(rows, [&](const Frame& frame) {
-    float* const p = spectra.rest_of(frame.row);
     if (frame.real)
-      cuda::put_spectrum_gradient(t, cuda::columns_of(dy, frame), spectra.row(frame.row), p, p + t.bins());
+      cuda::put_spectrum_gradient(t, cuda::columns_of(dy, frame), spectra.row(frame.row), spectra.rest_of(frame.row));
   });
 }
 __global__ void __launch_bounds__(cuda::frame_threads)

@@ -101,13 +101,13 @@ __device__ __forceinline__ void put_features(const Analysis& t, const float* x, 
 }
 
 /// The gradient `from` of the columns -> that of the spectrum g, in its place, as the inverse transform wants it. p
-/// (bins) and d (bands_or_bins) are memory.
-__device__ __forceinline__ void put_spectrum_gradient(const Analysis& t, const float* from, float* g, float* p,
-                                                      float* d) {
+/// (bins + bands_or_bins) is memory, which complex spectra do without.
+__device__ __forceinline__ void put_spectrum_gradient(const Analysis& t, const float* from, float* g, float* p) {
   const long bins = t.bins();
   if (t.spectrum == Spectrum::complex) {
     each(t.columns(), [&](long c) { g[c] = from[c]; });
   } else {
+    float* const d = p + bins;
     each(bins, [&](long k) { p[k] = spectral::bin_value(t.spectrum, t.eps, g[2 * k], g[2 * k + 1]); });
     each(t.bands_or_bins(), [&](long c) {
       const float v = t.bands > 0 && t.log ? spectral::band_value(t, c, p) : t.bands > 0 ? 0.f : p[c];

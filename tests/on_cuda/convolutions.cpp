@@ -25,7 +25,8 @@ struct Problem {
   long batch, frames, in, out;  ///< channels of a group
   ConvGrid grid;
   long groups = 1, spare = 0;
-  bool by_cudnn = false;  ///< what the shape says
+  bool by_cudnn = false;         ///< what the shape says of forward and the gradient of x
+  bool filter_by_cudnn = false;  ///< and of that of w
 };
 
 const std::vector<Problem>& problems() {
@@ -40,6 +41,7 @@ const std::vector<Problem>& problems() {
       {2, 17, 20, 9, {.taps = 3, .stride = 2}, 1, 1},  // two strips of 40
       {1, 33, 32, 16, {.taps = 7}, 1, 0, true},        // seven strips of 32
       {2, 20, 36, 8, {.taps = 4}, 2, 2},               // four of 36
+      {2, 5, 3, 4, {.taps = 18}, 1, 0, true, true},    // eighteen
       {2, 0, 3, 2, {.taps = 3}, 1, 3},
   };
   return all;
@@ -63,8 +65,10 @@ struct Sums {
   /// The greatest error, in units of those sizes.
   double error(const std::vector<float>& got) const {
     double worst = 0;
-    for (size_t i = 0; i < got.size(); ++i)
-      worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - value[i]) / size[i]);
+    for (size_t i = 0; i < got.size(); ++i) {
+      const double off = std::fabs(static_cast<double>(got[i]) - value[i]) / size[i];
+      if (!(off <= worst)) worst = off;  // NaN is worse than any
+    }
     return worst;
   }
 };
@@ -112,7 +116,8 @@ Errors run(const Problem& p, ConvolutionWay way, Precision precision, bool add, 
   const Cuda cuda{nullptr, precision};
   const Operands o(p);
   const Floats x(o.x), w(o.w), bias(o.bias), y(o.y);
-  const View<const float, 4> x_view(x.memory.data(), o.x_shape());
+  View<const float, 4> x_view(x.memory.data(), o.x_shape());
+  if (p.batch == 1) x_view.stride[1] = 1;  // as of a long signal whose utterances count as one
   const View<const float, 3> w_view(w.memory.data(), o.w_shape()), y_view(y.memory.data(), o.y_shape());
   const auto value = [](const std::vector<float>& from, size_t at) { return static_cast<double>(from[at]); };
   Errors errors;
@@ -164,7 +169,7 @@ constexpr double sums = 2e-6;
 TEST_CASE("a convolution on Cuda is the same as products and by cuDNN, in all passes", "[conv]") {
   if (no_gpu()) return;
   for (const Problem& p : problems())
-    for (const auto way : {ConvolutionWay::by_shape, ConvolutionWay::products, ConvolutionWay::library})
+    for (const auto way : {ConvolutionWay::by_shape, ConvolutionWay::products, ConvolutionWay::cudnn})
       for (const auto precision : {Precision::fp32, Precision::tf32, Precision::bf16})
         for (const bool add : {false, true}) {
           INFO(text(p) << ", way " << static_cast<int>(way) << ", in " << name_of(precision) << (add ? ", added" : ""));
@@ -188,9 +193,9 @@ TEST_CASE("the shape of a convolution says who computes it", "[conv]") {
       run(p, way, Precision::fp32, false, kernel::Activation::none);
       return emulator::convolutions() - before;
     };
-    CHECK(asked(ConvolutionWay::by_shape) == (p.by_cudnn ? 3 * p.groups : 0));
+    CHECK(asked(ConvolutionWay::by_shape) == p.groups * (2 * p.by_cudnn + p.filter_by_cudnn));
     CHECK(asked(ConvolutionWay::products) == 0);
-    CHECK(asked(ConvolutionWay::library) == (p.frames > 0 ? 3 * p.groups : 0));
+    CHECK(asked(ConvolutionWay::cudnn) == (p.frames > 0 ? 3 * p.groups : 0));
   }
 }
 
@@ -202,9 +207,11 @@ TEST_CASE("convolutions that cuDNN has no engine for are products", "[conv]") {
   for (const Problem& p : problems()) {
     INFO(text(p));
     const long before = emulator::convolutions();
-    const Errors errors = run(p, ConvolutionWay::library, Precision::fp32, false, kernel::Activation::relu);
+    const Errors errors = run(p, ConvolutionWay::cudnn, Precision::fp32, false, kernel::Activation::relu);
     CHECK(emulator::convolutions() == before);
-    CHECK(std::max({errors.forward, errors.data, errors.filter}) <= sums);
+    CHECK(errors.forward <= sums);
+    CHECK(errors.data <= sums);
+    CHECK(errors.filter <= sums);
   }
 }
 #endif

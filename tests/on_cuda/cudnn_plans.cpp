@@ -43,7 +43,7 @@ std::optional<Descriptor> device(const Gpu& gpu) {
   try {
     return cuda::dnn::described_device(properties(gpu).c_str());
   } catch (const Error& e) {
-    WARN("this cuDNN does not plan for a " << gpu.name << " that is described so: " << e.what());
+    WARN("cuDNN " << cudnnGetVersion() << " does not plan for a " << gpu.name << " that is described so: " << e.what());
     return {};
   }
 }
@@ -84,10 +84,10 @@ std::vector<cudnnBackendNumericalNote_t> notes(const Plan& plan) {
 
 TEST_CASE("cuDNN has a plan for each pass of our convolutions, and one that keeps to our rules") {
   constexpr std::int64_t room = std::int64_t{256} << 20;
-  long on_tensor_cores = 0;
   for (const Gpu& gpu : gpus) {
     const auto properties_of = device(gpu);
     if (!properties_of) continue;
+    long on_tensor_cores = 0;
     for (const Convolution& shape :
          {convolution(8, 3000, 64, 64, 7, 1, 3), convolution(8, 48000, 32, 32, 3, 1, 9),
           convolution(8, 6400, 1, 512, 10, 5, 1), convolution(2, 500, 48, 48, 128, 1, 1),
@@ -109,7 +109,7 @@ TEST_CASE("cuDNN has a plan for each pass of our convolutions, and one that keep
                             << shape.taps << " taps, stride " << shape.stride << ", dilation " << shape.dilation
                             << ", pass " << static_cast<int>(pass) << " in " << name_of(precision)
                             << (add ? ", added" : "") << ", groups " << groups);
-              const auto plan = cuda::dnn::plan(*properties_of, problem, room);
+              const auto plan = cuda::dnn::plan({.properties = &*properties_of}, problem, room);
               REQUIRE(plan);
               CHECK(plan->workspace <= room);
               const bool rounded = precision == Precision::tf32 || precision == Precision::bf16;
@@ -128,7 +128,7 @@ TEST_CASE("a plan that may take no memory takes none") {
   if (!properties_of) return;
   Problem problem;
   problem.convolution = convolution(8, 3000, 64, 64, 7, 1, 3);
-  const auto plan = cuda::dnn::plan(*properties_of, problem, 0);
+  const auto plan = cuda::dnn::plan({.properties = &*properties_of}, problem, 0);
   REQUIRE(plan);
   CHECK(plan->workspace == 0);
 }
@@ -139,5 +139,5 @@ TEST_CASE("what cuDNN refuses is an Error that says why") {
   if (!properties_of) return;
   Problem problem;
   problem.convolution = convolution(1, 0, 4, 4, 3, 1, 1);  // no frames
-  CHECK_THROWS_AS(cuda::dnn::plan(*properties_of, problem, 0), Error);
+  CHECK_THROWS_AS(cuda::dnn::plan({.properties = &*properties_of}, problem, 0), Error);
 }

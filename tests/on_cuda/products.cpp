@@ -97,8 +97,12 @@ Errors run(const Problem& p, Precision precision) {
           plain = f.value(plain);
           rounded = f.value(rounded);
         });
-        errors.plain = std::max(errors.plain, std::fabs(static_cast<double>(c[at]) - plain) / size);
-        errors.rounded = std::max(errors.rounded, std::fabs(static_cast<double>(c[at]) - rounded) / size);
+        const auto count = [&](double& worst, double want) {
+          const double off = std::fabs(static_cast<double>(c[at]) - want) / size;
+          if (!(off <= worst)) worst = off;  // NaN is worse than any
+        };
+        count(errors.plain, plain);
+        count(errors.rounded, rounded);
         gaps[at] = c[at];
       }
   CHECK(gaps == c);

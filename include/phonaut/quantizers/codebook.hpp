@@ -208,18 +208,19 @@ struct Codebook {
     f("cluster_size", self.cluster_size);
     [[maybe_unused]] const void* const before = self.initialised_.tensor().data();
     f("initialised", self.initialised_);
-    // Whoever asks for the flag may write to it, now or, as those who read a checkpoint, in a moment; and may put
-    // another in its place, which copies of this codebook have no part in.
+    // As all writing to weights, this is for one thread at a time. Whoever asks for the flag may write to it, now or,
+    // as those who read a checkpoint, in a moment; and may put another in its place, which copies of this codebook have
+    // no part in.
     if constexpr (!std::is_const_v<std::remove_reference_t<decltype(self)>>)
       if (self.initialised_.tensor().data() != before) self.known_ready_ = std::make_shared<std::atomic<bool>>(false);
-    if (self.known_ready_) self.known_ready_->store(false, std::memory_order_relaxed);
+    self.known_ready_->store(false, std::memory_order_relaxed);
   }
 
  private:
   State<B, 1, std::int32_t> initialised_;  ///< (1): 1 once the entries mean something
   /// That the flag is set, for copies that share it: the host need not wait for a GPU to learn it again. (Ema writes to
   /// the flag of an average without a visit, but then it turns from 0 to 1.)
-  std::shared_ptr<std::atomic<bool>> known_ready_;
+  std::shared_ptr<std::atomic<bool>> known_ready_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace phonaut

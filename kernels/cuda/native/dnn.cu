@@ -30,20 +30,33 @@ constexpr std::int64_t most_workspace = std::int64_t{256} << 20;
 /// Plans that a thread remembers, at least.
 constexpr std::size_t remembered = 128;
 
-void check(cudnnStatus_t status, const char* what) {
-  if (status != CUDNN_STATUS_SUCCESS) throw Error(concat("cuda: ", what, " failed: ", cudnnGetErrorString(status)));
-}
+/// The handle of a GPU; none where cuDNN cannot be begun there, or is an older one at run time.
+class Handle {
+ public:
+  Handle() {
+    if (cudnnGetVersion() < 90800 || cudnnCreate(&handle_) != CUDNN_STATUS_SUCCESS) handle_ = nullptr;
+  }
+  Handle(const Handle&) = delete;
+  Handle& operator=(const Handle&) = delete;
+  ~Handle() {
+    if (handle_) cudnnDestroy(handle_);
+  }
+  cudnnHandle_t get() const { return handle_; }
+
+ private:
+  cudnnHandle_t handle_ = nullptr;
+};
+
+/// A plan with the handle that it was made by: a graph may keep it for longer than the thread that captured it lives.
+struct Executable {
+  std::shared_ptr<const Handle> handle;
+  std::unique_ptr<Plan> plan;  ///< null where there is none, or cuDNN has refused to execute it
+};
 
 /// One for each host thread and device: making one is slow, and so is planning.
 struct Library {
-  cudnnHandle_t handle = nullptr;
-  Descriptor device = selected_device();
-  Plans<Problem, Plan> plans{remembered};
-
-  Library() { check(cudnnCreate(&handle), "cudnnCreate"); }
-  Library(const Library&) = delete;
-  Library& operator=(const Library&) = delete;
-  ~Library() { cudnnDestroy(handle); }
+  std::shared_ptr<const Handle> handle = std::make_shared<Handle>();
+  Plans<Problem, Executable> plans{remembered};
 };
 
 Library& library() {
@@ -51,13 +64,13 @@ Library& library() {
   return libraries[current_device()];
 }
 
-/// Bytes that all rows of it are aligned to, up to 16: more does not help.
-int alignment(const float* data, long frame) {
+/// Bytes that all frames of a tensor are aligned to, up to 16: more does not help.
+int alignment(const float* data, long batch, long batch_stride, long frame_stride) {
   const auto address = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(data));
-  return 1 << std::min(std::countr_zero(address | static_cast<std::uint64_t>(frame) * sizeof(float)), 4);
+  const auto strides = static_cast<std::uint64_t>(frame_stride | (batch > 1 ? batch_stride : 0));
+  return 1 << std::min(std::countr_zero(address | strides * sizeof(float)), 4);
 }
 
-/// Needs the plan, its workspace and its tensors until the GPU is done, as any queued work does.
 void execute(const Cuda& cuda, cudnnHandle_t handle, const Plan& plan, float* x, float* w, float* y) {
   const Scratch<char> workspace(cuda, static_cast<long>(plan.workspace));
   const std::array<std::int64_t, 3> numbers{1, 2, 3};
@@ -67,36 +80,38 @@ void execute(const Cuda& cuda, cudnnHandle_t handle, const Plan& plan, float* x,
   given.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, 3, numbers.data())
       .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, tensors.data())
       .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &room)
-      .must_finalize();
+      .finalize();
   check(cudnnSetStream(handle, stream_of(cuda)), "cudnnSetStream");
   check(cudnnBackendExecute(handle, plan.plan.get(), given.get()), "a convolution");
 }
 
 }  // namespace
 
-Descriptor selected_device() {
-  Descriptor made(CUDNN_BACKEND_DEVICEPROP_DESCRIPTOR);
-  const std::int32_t device = current_device();
-  made.set(CUDNN_ATTR_DEVICEPROP_DEVICE_ID, CUDNN_TYPE_INT32, 1, &device).must_finalize();
-  return made;
-}
-
 }  // namespace dnn
 
 bool convolve(const Cuda& cuda, const Convolution& c, float* x, float* w, float* y) {
   check_captured(cuda, "a convolution");
   dnn::Library& library = dnn::library();
+  if (!library.handle->get()) return false;
   dnn::Problem problem;
   problem.convolution = c;
   problem.precision = cuda.precision;
-  problem.x_aligned = dnn::alignment(x, c.x_frame);
-  problem.w_aligned = dnn::alignment(w, c.in);
-  problem.y_aligned = dnn::alignment(y, c.y_frame);
-  const std::shared_ptr<dnn::Plan> plan =
-      library.plans.get(problem, "a convolution wants a plan, which the first run did not make",
-                        [&] { return dnn::plan(library.device, problem, dnn::most_workspace); });
-  if (!plan) return false;
-  dnn::execute(cuda, library.handle, *plan, x, w, y);
+  problem.x_aligned = dnn::alignment(x, c.batch, c.x_batch, c.x_frame);
+  problem.w_aligned = dnn::alignment(w, c.out, c.taps * c.in, c.in);
+  problem.y_aligned = dnn::alignment(y, c.batch, c.y_batch, c.y_frame);
+  const std::shared_ptr<dnn::Executable> chosen =
+      library.plans.get(problem, "a convolution wants a plan, which the first run did not make", [&] {
+        return std::make_shared<dnn::Executable>(dnn::Executable{
+            library.handle, dnn::plan({.handle = library.handle->get()}, problem, dnn::most_workspace)});
+      });
+  if (!chosen->plan) return false;
+  try {
+    dnn::execute(cuda, library.handle->get(), *chosen->plan, x, w, y);
+  } catch (const dnn::Unsupported&) {
+    refuse_in_capture("cuDNN refuses to execute what it has planned");
+    chosen->plan.reset();  // from now on, products
+    return false;
+  }
   return true;
 }
 

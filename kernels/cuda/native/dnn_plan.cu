@@ -12,19 +12,14 @@ namespace phonaut::cuda::dnn {
 
 namespace {
 
-void check(cudnnStatus_t status, const char* what) {
-  if (status == CUDNN_STATUS_SUCCESS) return;
-  std::array<char, 512> said{};
-  cudnnGetLastErrorString(said.data(), said.size());
-  throw Error(concat("cuda: ", what, " failed: ", cudnnGetErrorString(status), said[0] != 0 ? ", " : "", said.data()));
-}
-
 constexpr std::int64_t x_number = 1, w_number = 2, y_number = 3;
 
 /// cuDNN knows images: ours have one row, and the channels lie innermost. Dimensions are batch, channels, rows,
 /// columns.
-Descriptor tensor(std::int64_t number, const std::array<std::int64_t, 4>& extents,
-                  const std::array<std::int64_t, 4>& strides, int aligned) {
+Descriptor tensor(std::int64_t number, std::int64_t batch, std::int64_t channels, std::int64_t frames,
+                  std::int64_t batch_stride, std::int64_t frame_stride, int aligned) {
+  const std::array<std::int64_t, 4> extents{batch, channels, 1, frames};
+  const std::array<std::int64_t, 4> strides{batch_stride, 1, frames * frame_stride, frame_stride};
   const cudnnDataType_t type = CUDNN_DATA_FLOAT;
   Descriptor made(CUDNN_BACKEND_TENSOR_DESCRIPTOR);
   made.set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type)
@@ -32,7 +27,7 @@ Descriptor tensor(std::int64_t number, const std::array<std::int64_t, 4>& extent
       .set(CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides.data())
       .set(CUDNN_ATTR_TENSOR_UNIQUE_ID, number)
       .set(CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, aligned)
-      .must_finalize();
+      .finalize();
   return made;
 }
 
@@ -48,7 +43,7 @@ Descriptor grid(const Convolution& c) {
       .set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, none.data())
       .set(CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, 2, dilations.data())
       .set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, 2, strides.data())
-      .must_finalize();
+      .finalize();
   return made;
 }
 
@@ -88,13 +83,11 @@ Names names(Convolution::Pass pass) {
 }
 
 /// The graph of one operation.
-Descriptor graph(const Problem& p) {
+Descriptor graph(const Device& device, const Problem& p) {
   const Convolution& c = p.convolution;
-  const Descriptor x =
-      tensor(x_number, {c.batch, c.in, 1, c.frames_seen()}, {c.x_batch, 1, c.x_batch, c.x_frame}, p.x_aligned);
-  const Descriptor w = tensor(w_number, {c.out, c.in, 1, c.taps}, {c.taps * c.in, 1, c.taps * c.in, c.in}, p.w_aligned);
-  const Descriptor y =
-      tensor(y_number, {c.batch, c.out, 1, c.frames}, {c.y_batch, 1, c.y_batch, c.y_frame}, p.y_aligned);
+  const Descriptor x = tensor(x_number, c.batch, c.in, c.frames_seen(), c.x_batch, c.x_frame, p.x_aligned);
+  const Descriptor w = tensor(w_number, c.out, c.in, c.taps, c.taps * c.in, c.in, p.w_aligned);
+  const Descriptor y = tensor(y_number, c.batch, c.out, c.frames, c.y_batch, c.y_frame, p.y_aligned);
   const Descriptor shape = grid(c);
   const Names name = names(c.pass);
   const float alpha = 1, beta = c.add ? 1.f : 0.f;
@@ -105,20 +98,22 @@ Descriptor graph(const Problem& p) {
       .set(name.y, y)
       .set(name.alpha, CUDNN_TYPE_FLOAT, 1, &alpha)
       .set(name.beta, CUDNN_TYPE_FLOAT, 1, &beta)
-      .must_finalize();
+      .finalize();
   Descriptor made(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
-  made.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation).must_finalize();
+  made.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, operation);
+  if (device.handle) made.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &device.handle);
+  made.finalize();
   return made;
 }
 
 /// Engines with their settings, best first; none where cuDNN knows none.
-std::vector<Descriptor> proposals(const Descriptor& device, const Descriptor& graph, cudnnBackendHeurMode_t mode) {
+std::vector<Descriptor> proposals(const Device& device, const Descriptor& graph, cudnnBackendHeurMode_t mode) {
   std::vector<Descriptor> made;
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
-      .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode)
-      .set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, device);
-  if (!heuristics.finalize()) return made;
+      .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
+  if (device.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *device.properties);
+  if (!heuristics.finalize_if_possible()) return made;
   const std::int64_t count = heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0, nullptr);
   std::vector<cudnnBackendDescriptor_t> handles;
   handles.reserve(static_cast<std::size_t>(count));
@@ -154,6 +149,17 @@ bool keeps_to_the_rules(const Descriptor& proposal, Precision precision) {
 
 }  // namespace
 
+void check(cudnnStatus_t status, const char* what) {
+  if (status == CUDNN_STATUS_SUCCESS) return;
+  std::array<char, 512> said{};
+  cudnnGetLastErrorString(said.data(), said.size());
+  const std::string text =
+      concat("cuda: ", what, " failed: ", cudnnGetErrorString(status), said[0] != 0 ? ", " : "", said.data());
+  constexpr int first = CUDNN_STATUS_NOT_SUPPORTED, next_kind = first + 1000;  // as cuDNN numbers its statuses
+  if (status >= first && status < next_kind) throw Unsupported(text);
+  throw Error(text);
+}
+
 Descriptor::Descriptor(cudnnBackendDescriptorType_t type) {
   check(cudnnBackendCreateDescriptor(type, &handle_), "a descriptor of cuDNN");
 }
@@ -171,8 +177,8 @@ Descriptor& Descriptor::set(cudnnBackendAttributeName_t what, const Descriptor& 
 Descriptor& Descriptor::set(cudnnBackendAttributeName_t what, std::int64_t value) {
   return set(what, CUDNN_TYPE_INT64, 1, &value);
 }
-bool Descriptor::finalize() { return cudnnBackendFinalize(handle_) == CUDNN_STATUS_SUCCESS; }
-Descriptor& Descriptor::must_finalize() {
+bool Descriptor::finalize_if_possible() { return cudnnBackendFinalize(handle_) == CUDNN_STATUS_SUCCESS; }
+Descriptor& Descriptor::finalize() {
   check(cudnnBackendFinalize(handle_), "a description for cuDNN");
   return *this;
 }
@@ -188,23 +194,27 @@ Descriptor described_device(const char* json) {
   const std::string text(json);
   made.set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, static_cast<std::int64_t>(text.size()),
            text.data())
-      .must_finalize();
+      .finalize();
   return made;
 }
 
-std::unique_ptr<Plan> plan(const Descriptor& device, const Problem& problem, std::int64_t most_workspace) {
-  const Descriptor operations = graph(problem);
+std::unique_ptr<Plan> plan(const Device& device, const Problem& problem, std::int64_t most_workspace) try {
+  const Descriptor operations = graph(device, problem);
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK})
     for (const Descriptor& proposal : proposals(device, operations, mode)) {
       if (!keeps_to_the_rules(proposal, problem.precision)) continue;
       Descriptor made(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-      made.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal).set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, device);
-      if (!made.finalize()) continue;
+      made.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal);
+      if (device.handle) made.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &device.handle);
+      else made.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device.properties);
+      if (!made.finalize_if_possible()) continue;
       std::int64_t workspace = 0;
       made.get(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &workspace);
       if (workspace > most_workspace) continue;
       return std::make_unique<Plan>(Plan{std::move(made), workspace});
     }
+  return nullptr;
+} catch (const Unsupported&) {
   return nullptr;
 }
 

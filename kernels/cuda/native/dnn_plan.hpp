@@ -1,7 +1,7 @@
 #pragma once
 // How cuDNN computes a convolution: its operation graph, the engines that it proposes for it, and the plan of the first
-// one that keeps to our rules. Nothing here needs a GPU: a device is its properties, so that tests can plan for GPUs
-// that are not there.
+// one that keeps to our rules. A device is cuDNN's handle, or its properties alone: so tests can plan for GPUs that are
+// not there.
 #include <cudnn.h>
 
 #include <cstdint>
@@ -10,10 +10,19 @@
 
 #include "../convolution.hpp"
 #include "phonaut/core/backend.hpp"
+#include "phonaut/core/error.hpp"
 
 namespace phonaut::cuda::dnn {
 
-/// A descriptor of cuDNN's backend. Its functions throw Error where cuDNN refuses.
+/// What cuDNN can do, but this version of it, this GPU or this driver cannot.
+class Unsupported : public Error {
+ public:
+  using Error::Error;
+};
+/// Throws Unsupported or Error, with what cuDNN says itself, where `status` is none of success.
+void check(cudnnStatus_t status, const char* what);
+
+/// A descriptor of cuDNN's backend. Its functions throw as `check` does where cuDNN refuses.
 class Descriptor {
  public:
   explicit Descriptor(cudnnBackendDescriptorType_t type);
@@ -28,9 +37,9 @@ class Descriptor {
                   const void* values);
   Descriptor& set(cudnnBackendAttributeName_t what, const Descriptor& other);
   Descriptor& set(cudnnBackendAttributeName_t what, std::int64_t value);
-  /// Whether cuDNN takes it.
-  bool finalize();
-  Descriptor& must_finalize();
+  /// Whether cuDNN takes it: of what cuDNN itself has proposed, it need not take all.
+  bool finalize_if_possible();
+  Descriptor& finalize();
   /// Values of an attribute, `most` at most; how many there are.
   std::int64_t get(cudnnBackendAttributeName_t what, cudnnBackendAttributeType_t type, std::int64_t most,
                    void* values) const;
@@ -40,10 +49,15 @@ class Descriptor {
   cudnnBackendDescriptor_t handle_ = nullptr;
 };
 
-/// The GPU that the calling thread has selected.
-Descriptor selected_device();
 /// A GPU that is described as cuDNN describes one: JSON of its properties. Throws Error where something is missing.
 Descriptor described_device(const char* json);
+
+/// What plans are made for: a GPU that is here, by the handle that will execute them, or one that is described, whose
+/// plans cannot be executed.
+struct Device {
+  cudnnHandle_t handle = nullptr;
+  const Descriptor* properties = nullptr;  ///< if there is no handle
+};
 
 /// A convolution with what else the choice of an engine depends on.
 struct Problem {
@@ -64,7 +78,7 @@ struct Plan {
 /// - in fp32 (and int8) multiply floats as they are: no tensor cores, no transforms that round otherwise; in tf32 and
 ///   bf16 round factors to TensorFloat-32 at most,
 /// - need no more than `most_workspace` bytes.
-/// Null where there is none.
-std::unique_ptr<Plan> plan(const Descriptor& device, const Problem& problem, std::int64_t most_workspace);
+/// Null where there is none. The device must outlive the plan.
+std::unique_ptr<Plan> plan(const Device& device, const Problem& problem, std::int64_t most_workspace);
 
 }  // namespace phonaut::cuda::dnn

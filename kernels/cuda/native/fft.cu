@@ -73,7 +73,7 @@ void transform(const Cuda& cuda, float* rows, const Problem& p) {
   // Of the stream, so that neither another stream nor a graph that is repeated can be using it.
   const Scratch<char> workspace(cuda, static_cast<long>(plan->workspace));
   check_transform(cufftSetStream(handle, stream_of(cuda)), p);
-  if (workspace.data()) check_transform(cufftSetWorkArea(handle, workspace.data()), p);
+  check_transform(cufftSetWorkArea(handle, workspace.data()), p);
   auto* const spectra = reinterpret_cast<cufftComplex*>(rows);
   check_transform(p.back ? cufftExecC2R(handle, spectra, rows) : cufftExecR2C(handle, rows, spectra), p);
 }

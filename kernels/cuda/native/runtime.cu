@@ -2,6 +2,7 @@
 #include "../runtime.cuh"
 
 #include "../capture.cuh"
+#include "../plans.cuh"
 #include "check.cuh"
 
 namespace phonaut {
@@ -62,6 +63,7 @@ void copy_within(const Cuda& cuda, void* to, const void* from, std::size_t bytes
   check_captured(cuda, "a copy on the device");
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_of(cuda)), "a copy on the device");
 }
+void wait_for_device() { check(cudaDeviceSynchronize(), "waiting for the device"); }
 void wait_for(const Cuda& cuda) {
   refuse_in_capture("the stream is waited for, but nothing is queued before a launch");
   check(cudaStreamSynchronize(stream_of(cuda)), "waiting for the stream");
