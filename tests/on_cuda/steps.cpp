@@ -140,6 +140,47 @@ TEST_CASE("a graph repeats a training step of a Zipformer with whitening, balanc
   CHECK(found[1] != found[2]);
 }
 
+TEST_CASE("whitening on Cuda decides and adds as the formulas in double do", "[rules]") {
+  if (no_gpu()) return;
+  struct Setting {
+    Shape<3> shape;
+    WhitenOptions options;
+    std::vector<long> lengths;
+  };
+  for (const Setting& s : std::vector<Setting>{{{2, 20, 8}, {.scale = 0.05}, {}},
+                                               {{2, 20, 12}, {.groups = 3}, {}},
+                                               {{3, 9, 20}, {.scale = 0.1}, {9, 0, 4}},
+                                               {{2, 15, 30}, {.groups = 2, .first = 7, .channels = 16}, {15, 6}},
+                                               {{4, 90, 40}, {.groups = 4}, {90, 31, 90, 1}}}) {
+    INFO(text(s.shape) << " in " << s.options.groups << " groups");
+    auto x = numbers(element_count(s.shape), 3);
+    for (size_t i = 0; i < x.size(); ++i)  // channels of unlike size, far from 0, that share a direction
+      x[i] = static_cast<float>(1 + i % 5) * (x[i] + x[i / 10 * 10]) + static_cast<float>(i % 7);
+    const auto dy = numbers(element_count(s.shape), 4);
+    const auto gradient = [&](auto& ctx, const WhitenOptions& options) {
+      ctx.set_recording(true);
+      const auto v = ctx.variable(input(ctx, s.shape, x).tensor());
+      const auto y = whiten(v, options, s.lengths.empty() ? Lengths() : lengths_of(ctx, s.lengths));
+      const auto values = values_of(ctx, ctx.backward(sum(input(ctx, s.shape, dy) * y))[v]);
+      return std::vector<float>(values.begin(), values.end());
+    };
+    Context<Cuda> ctx;
+    Context<Reference64> exact;
+    const double metric = whitening_metric(input(exact, s.shape, x), s.options,
+                                           s.lengths.empty() ? Lengths() : lengths_of(exact, s.lengths));
+    // Sums of up to 360 products in float.
+    CHECK(whitening_metric(input(ctx, s.shape, x), s.options,
+                           s.lengths.empty() ? Lengths() : lengths_of(ctx, s.lengths)) == Approx(metric).epsilon(1e-5));
+    WhitenOptions near = s.options;
+    near.limit = metric * (1 + 1e-4);
+    CHECK(gradient(ctx, near) == dy);
+    near.limit = metric * (1 - 1e-4);
+    const auto got = gradient(ctx, near);
+    CHECK(got != dy);
+    CHECK(testing::relative_error(got, gradient(exact, near)) < 1e-6);
+  }
+}
+
 TEST_CASE("a graph finds out in each launch whether there is something to whiten", "[graph]") {
   if (no_gpu()) return;
   const CudaStream stream;
