@@ -61,6 +61,7 @@ class Arena {
     const auto found = room_.find(static_cast<char*>(p));
     if (found == room_.end()) return;
     ASAN_POISON_MEMORY_REGION(p, found->second);
+    give_back_pages(found->first, found->second);
     free_[found->second].push_back(found->first);
     room_.erase(found);
   }
@@ -78,6 +79,12 @@ class Arena {
   }
 
  private:
+  /// What lies in a large block is lost: every change of protection takes time for all pages that are there.
+  static void give_back_pages(char* p, std::size_t bytes) {
+    const auto begin = (reinterpret_cast<std::uintptr_t>(p) + page - 1) / page * page;
+    const auto end = (reinterpret_cast<std::uintptr_t>(p) + bytes) / page * page;
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
   void protect(int how) {
     if (ready_ > 0 && mprotect(base_, ready_, how) != 0) throw std::bad_alloc();
   }
