@@ -86,7 +86,7 @@ void time_log_mel(const Cuda& cuda, long n_fft, bool small, double seconds, std:
   const LogMel<Cuda> mel(ctx, config);
   const auto x = ctx.full(small ? Shape<2>{1, 800} : Shape<2>{16, 160000}, 0.1f);
   const auto n = static_cast<double>(n_fft);
-  const double flops = static_cast<double>(x.size() / config.hop) * 2.5 * n * std::log2(n);
+  const double flops = static_cast<double>(x.size()) / static_cast<double>(config.hop) * 2.5 * n * std::log2(n);
   using Way = cuda::SpectralWay;
   const std::vector<std::pair<const char*, Way>> ways{
       {"chosen", Way::by_size}, {"own kernel", Way::own_kernel}, {"cuFFT", Way::cufft}};
