@@ -11,6 +11,7 @@
 #include "phonaut/training/checkpoint.hpp"
 #include "phonaut/training/scaled_adam.hpp"
 #include "phonaut/training/trainer.hpp"
+#include "small_zipformer.hpp"
 
 using namespace phonaut;
 using phonaut::testing::normal;
@@ -20,22 +21,7 @@ namespace {
 using Settings = ZipformerTraining;
 
 ZipformerConfig small_config(const Settings& training, bool causal = false) {
-  ZipformerConfig c;
-  for (const long factor : {1L, 2L})
-    c.stacks.push_back({.dim = factor == 1 ? 8 : 12,
-                        .layers = 2,
-                        .heads = 2,
-                        .feedforward = 16,
-                        .kernel = 5,
-                        .downsample = factor,
-                        .query_head = 4,
-                        .value_head = 3,
-                        .pos_head = 2,
-                        .pos_dim = 8,
-                        .causal = causal,
-                        .unmasked_dim = 4});
-  c.training = training;
-  return c;
+  return testing::small_zipformer(training, 2, causal);
 }
 
 /// Everything that the recipe can do switched off one by one, not by its main switch.

@@ -5,6 +5,7 @@
 #include "elementwise.cuh"
 #include "epilogue.cuh"
 #include "phonaut/ops/conv2d.hpp"
+#include "strips.hpp"
 #include "way.hpp"
 
 namespace phonaut::kernel {
@@ -15,9 +16,9 @@ using cuda::Convolution;
 
 /// Whether cuDNN is asked before the products. Taps that lie apart are a product each; so are the strips of rows that
 /// overlap, of which each is as long as a stride (kernels/cuda/gemm.cu). Forward and towards x every product reads and
-/// writes the whole result: up to four of them are taken for as good as a convolution in one go, but not those of fewer
-/// than 32 numbers, which own tiles would multiply. Products towards w read x and y, whose share of w they write alone;
-/// that many of them would be a matter of launches, from some 16 on. Reasoned, not measured.
+/// writes the whole result: up to four of them are taken for as good as a convolution in one go, but not those that are
+/// so short that own tiles would multiply them (strips.hpp). Products towards w read x and y, whose share of w they
+/// write alone; that many of them would be a matter of launches, from some 16 on. Reasoned, not measured.
 bool by_cudnn(Convolution::Pass pass, const ConvGrid& grid, long width) {
   switch (cuda::way<cuda::ConvolutionWay>()) {
     case cuda::ConvolutionWay::products:
@@ -29,7 +30,7 @@ bool by_cudnn(Convolution::Pass pass, const ConvGrid& grid, long width) {
   }
   const long products = grid.dilation > 1 ? grid.taps : (grid.taps + grid.stride - 1) / grid.stride;
   if (pass == Convolution::Pass::filter) return products > 16;
-  return products > 4 || (products > 1 && grid.stride * width < 32);
+  return products > 4 || (products > 1 && grid.stride * width < cuda::shortest_of_sum);
 }
 
 /// Group g of a convolution between x (G, N, frames, in / G) and y (N, frames out, out).

@@ -4,6 +4,7 @@
 #include "phonaut/ops/gemm.hpp"
 
 #include "epilogue.cuh"
+#include "strips.hpp"
 #include "tile.cuh"
 
 namespace phonaut::kernel {
@@ -29,12 +30,12 @@ __global__ void __launch_bounds__(cuda::tile_threads) tile_kernel(Gemm<float> g,
   }
 }
 
-template <class F>
-void in_tiles(const Cuda& cuda, const Gemm<float>& g, F f) {
+void in_tiles(const Cuda& cuda, const Gemm<float>& g) {
   const auto tiles = [](long n) { return (n + cuda::tile_size - 1) / cuda::tile_size; };
-  cuda::launch(cuda, "a matrix product in tiles",
-               cuda::Grid{tiles(g.m) * tiles(g.n), cuda::tile_threads, std::min(g.batch, 65535L)}, tile_kernel<F>, g,
-               tiles(g.n), f);
+  const cuda::Grid grid{tiles(g.m) * tiles(g.n), cuda::tile_threads, std::min(g.batch, 65535L)};
+  cuda::with_any(g.activation, [&]<class F>(F f) {
+    cuda::launch(cuda, "a matrix product in tiles", grid, tile_kernel<F>, g, tiles(g.n), f);
+  });
 }
 
 /// Asks cuBLASLt for the product with what it can add to it, then without. False if it has no algorithm for either.
@@ -54,15 +55,8 @@ bool by_cublas(const Cuda& cuda, const Gemm<float>& g) {
 }
 
 void by_cublas_or_tiles(const Cuda& cuda, const Gemm<float>& g) {
-  if (cuda::fits_blas(g) && by_cublas(cuda, g)) return;
-  cuda::with_any(g.activation, [&](auto f) { in_tiles(cuda, g, f); });
+  if (!cuda::fits_blas(g) || !by_cublas(cuda, g)) in_tiles(cuda, g);
 }
-
-/// Strips of the sum that are shorter than this are left to the tiles: each strip reads and writes the whole result, 8
-/// bytes for 2 operations on every element of its length. On an H100 (60 TFLOP/s in fp32, 3 TB/s) 32 is a third of the
-/// peak, which is what tiles of this size are good for. Strips of the result are those of a weight's gradient, small
-/// and with a long sum, for which there are few tiles: they may be narrow. Reasoned, not measured.
-constexpr long shortest_of_sum = 32, shortest_of_result = 4;
 
 /// The greatest pieces of m, n and k in which the rows of both operands do not overlap.
 struct Strips {
@@ -76,6 +70,7 @@ struct Strips {
   /// Whether they are worth a product each.
   bool wide(const Gemm<float>& g) const {
     const auto fits = [](long piece, long all, long shortest) { return piece >= std::min(all, shortest); };
+    using cuda::shortest_of_result, cuda::shortest_of_sum;
     return fits(m, g.m, shortest_of_result) && fits(n, g.n, shortest_of_result) && fits(k, g.k, shortest_of_sum);
   }
 };
@@ -85,7 +80,7 @@ struct Strips {
 void gemm(const Cuda& cuda, const Gemm<float>& g) {
   if (g.m == 0 || g.n == 0 || g.batch == 0) return;
   const Strips strips(g);
-  if (g.k == 0 || !strips.wide(g)) return cuda::with_any(g.activation, [&](auto f) { in_tiles(cuda, g, f); });
+  if (g.k == 0 || !strips.wide(g)) return in_tiles(cuda, g);
   for (long i = 0; i < g.m; i += strips.m)
     for (long j = 0; j < g.n; j += strips.n)
       for (long p = 0; p < g.k; p += strips.k) {

@@ -6,6 +6,7 @@
 #include "catch.hpp"
 #include "convolution.hpp"
 #include "floats.hpp"
+#include "no_gpu.hpp"
 #include "numbers.hpp"
 #include "phonaut/ops/conv1d_products.hpp"
 #include "way.hpp"
@@ -16,6 +17,7 @@
 using namespace phonaut;
 using cuda::ConvolutionWay;
 using testing::Floats;
+using testing::no_gpu;
 using testing::numbers;
 
 namespace {
@@ -153,12 +155,6 @@ Errors run(const Problem& p, ConvolutionWay way, Precision precision, bool add, 
     errors.filter = sums.error(result.values());
   }
   return errors;
-}
-
-bool no_gpu() {
-  if (cuda_available()) return false;
-  WARN("no GPU here: convolutions were compiled and linked, not run");
-  return true;
 }
 
 /// A sum of up to 300 products in single precision errs by a few roundings of 6e-8, relative to the sizes of its parts.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "catch.hpp"
+#include "no_gpu.hpp"
 #include "numbers.hpp"
 #include "phonaut/core/param.hpp"
 
@@ -35,11 +35,5 @@ class Neighbours {
   Context<Cuda>& ctx_;
   std::vector<Tensor<Cuda, 1>> taken_;
 };
-
-inline bool no_gpu() {
-  if (cuda_available()) return false;
-  WARN("no GPU here: graphs were compiled and linked, not run");
-  return true;
-}
 
 }  // namespace phonaut::testing

@@ -7,6 +7,7 @@
 
 #include "catch.hpp"
 #include "floats.hpp"
+#include "no_gpu.hpp"
 #include "numbers.hpp"
 #include "phonaut/ops/gemm.hpp"
 #ifdef PHONAUT_EMULATE_GPU
@@ -17,6 +18,7 @@
 using namespace phonaut;
 using kernel::Gemm;
 using testing::Floats;
+using testing::no_gpu;
 using testing::numbers;
 
 namespace {
@@ -133,12 +135,6 @@ std::vector<Problem> problems() {
 /// fact by few.
 /// Activations have slopes of at most 1.13.
 constexpr double sums = 1e-6;
-
-bool no_gpu() {
-  if (cuda_available()) return false;
-  WARN("no GPU here: products were compiled and linked, not run");
-  return true;
-}
 
 std::string text(const Problem& p, Precision precision) {
   return concat(p.m, " x ", p.k, " x ", p.n, ", batch ", p.batch, ", a ", p.a, ", b ", p.b, p.add ? ", add" : "",

@@ -8,6 +8,7 @@
 
 #include "check_case.hpp"
 #include "floats.hpp"
+#include "no_gpu.hpp"
 #include "numbers.hpp"
 #include "phonaut/ops/fft_plan.hpp"
 #include "phonaut/ops/stft.hpp"
@@ -20,12 +21,6 @@ using namespace phonaut::testing;
 using cuda::SpectralWay;
 
 namespace {
-
-bool no_gpu() {
-  if (cuda_available()) return false;
-  WARN("no GPU here: transforms were compiled and linked, not run");
-  return true;
-}
 
 /// `count` rows of the device that cuFFT may transform.
 struct Rows : Floats {

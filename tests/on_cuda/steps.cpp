@@ -24,6 +24,7 @@
 #include "phonaut/quantizers/rvq.hpp"
 #include "phonaut/training/adamw.hpp"
 #include "phonaut/training/trainer.hpp"
+#include "small_zipformer.hpp"
 #ifdef PHONAUT_EMULATE_GPU
 #include "emulator.hpp"
 #endif
@@ -49,22 +50,7 @@ ZipformerTraining repeatable() {
 }
 
 ZipformerEncoder<Cuda>::Config encoder_config(const ZipformerTraining& training) {
-  ZipformerEncoder<Cuda>::Config c{.features = 9, .channels = {2, 3, 4}};
-  c.encoder.stacks.clear();
-  for (const long factor : {1L, 2L})
-    c.encoder.stacks.push_back({.dim = factor == 1 ? 8 : 12,
-                                .layers = 1,
-                                .heads = 2,
-                                .feedforward = 16,
-                                .kernel = 5,
-                                .downsample = factor,
-                                .query_head = 4,
-                                .value_head = 3,
-                                .pos_head = 2,
-                                .pos_dim = 8,
-                                .unmasked_dim = 4});
-  c.encoder.training = training;
-  return c;
+  return {.encoder = testing::small_zipformer(training, 1), .features = 9, .channels = {2, 3, 4}};
 }
 
 constexpr Shape<3> features_shape{3, 27, 9};
