@@ -4,26 +4,12 @@
 #include <cstdint>
 #include <vector>
 
+#include "libraries.hpp"
 #include "phonaut/core/error.hpp"
 #include "queue.hpp"
 #include "runtime.cuh"
 
 namespace phonaut {
-
-namespace emulator {
-
-namespace {
-thread_local Unknown unknown_products = Unknown::none;
-thread_local bool unknown_convolutions = false;
-thread_local long products_done = 0, convolutions_done = 0;
-}  // namespace
-
-void set_unknown_products(Unknown unknown) { unknown_products = unknown; }
-void set_unknown_convolutions(bool unknown) { unknown_convolutions = unknown; }
-long products() { return products_done; }
-long convolutions() { return convolutions_done; }
-
-}  // namespace emulator
 
 namespace cuda {
 
@@ -107,20 +93,20 @@ void convolve_frames(const Convolution& c, Precision precision, float* x, float*
 
 bool matrix_product(const Cuda& cuda, const kernel::Gemm<float>& g) {
   using emulator::Unknown;
-  const Unknown unknown = emulator::unknown_products;
+  const Unknown unknown = emulator::libraries().unknown_products;
   const bool relu = g.activation == kernel::Activation::relu;
   if (!relu && g.activation != kernel::Activation::none)
     throw ConfigError("emulator: cuBLASLt is asked for an activation that it has not got");
   if (unknown == Unknown::all || (unknown == Unknown::with_epilogue && (g.bias || relu))) return false;
   queue(cuda, "a matrix product", [g, precision = cuda.precision] { multiply(g, precision); });
-  ++emulator::products_done;
+  ++emulator::libraries().products;
   return true;
 }
 
 bool convolve(const Cuda& cuda, const Convolution& c, float* x, float* w, float* y) {
-  if (emulator::unknown_convolutions) return false;
+  if (emulator::libraries().unknown_convolutions) return false;
   queue(cuda, "a convolution", [=, precision = cuda.precision] { convolve_frames(c, precision, x, w, y); });
-  ++emulator::convolutions_done;
+  ++emulator::libraries().convolutions;
   return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include "capture.cuh"
 #include "device_memory.hpp"
+#include "libraries.hpp"
 #include "phonaut/core/backend.hpp"
 #include "phonaut/core/cuda_stream.hpp"
 #include "phonaut/core/error.hpp"
@@ -34,16 +35,6 @@ void CudaStream::follow(const Cuda&) const {
   cuda::refuse_in_capture("a stream is told to follow another, which a launch would not do");
 }
 
-namespace emulator {
-
-namespace {
-thread_local long waits_done = 0;
-}  // namespace
-
-long waits() { return waits_done; }
-
-}  // namespace emulator
-
 namespace cuda {
 
 using emulator::queue;
@@ -65,7 +56,7 @@ void bring_in(const Cuda& cuda, void* device, const void* host, std::size_t byte
 }
 void copy_out(const Cuda&, void* host, const void* device, std::size_t bytes) {
   refuse_in_capture("numbers are read back, but nothing is computed before a launch");
-  ++emulator::waits_done;
+  ++emulator::libraries().waits;
   const emulator::DeviceAccess access;
   std::memcpy(host, device, bytes);
 }
@@ -75,7 +66,7 @@ void copy_within(const Cuda& cuda, void* to, const void* from, std::size_t bytes
 void wait_for_device() {}
 void wait_for(const Cuda&) {
   refuse_in_capture("the stream is waited for, but nothing is queued before a launch");
-  ++emulator::waits_done;
+  ++emulator::libraries().waits;
 }
 
 void* begin_capture() { return new emulator::Stream{std::make_unique<emulator::Recording>()}; }

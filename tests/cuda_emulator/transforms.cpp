@@ -7,24 +7,14 @@
 #include <tuple>
 #include <vector>
 
+#include "libraries.hpp"
 #include "phonaut/core/error.hpp"
 #include "phonaut/ops/fft_plan.hpp"
 #include "plans.cuh"
 #include "queue.hpp"
 #include "runtime.cuh"
-#include "stream.hpp"
 
 namespace phonaut {
-
-namespace emulator {
-
-namespace {
-thread_local long transforms_done = 0;
-}  // namespace
-
-long transforms() { return transforms_done; }
-
-}  // namespace emulator
 
 namespace cuda {
 
@@ -60,7 +50,7 @@ void transform(const Cuda& cuda, float* rows, const Problem& p) {
       if (p.back && !real) std::fill_n(row, p.n, std::numeric_limits<float>::quiet_NaN());
     }
   });
-  ++emulator::transforms_done;
+  ++emulator::libraries().transforms;
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "way.hpp"
 #ifdef PHONAUT_EMULATE_GPU
 #include "emulator.hpp"
+#include "libraries.hpp"
 #endif
 
 using namespace phonaut;
@@ -185,9 +186,9 @@ TEST_CASE("the shape of a convolution says who computes it", "[conv]") {
   for (const Problem& p : problems()) {
     INFO(text(p));
     const auto asked = [&](ConvolutionWay way) {
-      const long before = emulator::convolutions();
+      const long before = emulator::libraries().convolutions;
       run(p, way, Precision::fp32, false, kernel::Activation::none);
-      return emulator::convolutions() - before;
+      return emulator::libraries().convolutions - before;
     };
     CHECK(asked(ConvolutionWay::by_shape) == p.groups * (2 * p.by_cudnn + p.filter_by_cudnn));
     CHECK(asked(ConvolutionWay::products) == 0);
@@ -197,14 +198,14 @@ TEST_CASE("the shape of a convolution says who computes it", "[conv]") {
 
 TEST_CASE("convolutions that cuDNN has no engine for are products", "[conv]") {
   struct Restore {
-    ~Restore() { emulator::set_unknown_convolutions(false); }
+    ~Restore() { emulator::libraries().unknown_convolutions = false; }
   } restore;
-  emulator::set_unknown_convolutions(true);
+  emulator::libraries().unknown_convolutions = true;
   for (const Problem& p : problems()) {
     INFO(text(p));
-    const long before = emulator::convolutions();
+    const long before = emulator::libraries().convolutions;
     const Errors errors = run(p, ConvolutionWay::cudnn, Precision::fp32, false, kernel::Activation::relu);
-    CHECK(emulator::convolutions() == before);
+    CHECK(emulator::libraries().convolutions == before);
     CHECK(errors.forward <= sums);
     CHECK(errors.data <= sums);
     CHECK(errors.filter <= sums);

@@ -12,6 +12,7 @@
 #include "phonaut/ops/gemm.hpp"
 #ifdef PHONAUT_EMULATE_GPU
 #include "emulator.hpp"
+#include "libraries.hpp"
 #include "recent.cuh"
 #endif
 
@@ -189,9 +190,9 @@ TEST_CASE("wide rows that overlap are products of strips", "[gemm]") {
         const long strips = p.m == 1 ? 1
                                      : (p.a == 'o' ? (p.k + p.k / 3 - 1) / (p.k / 3) : 1) *
                                            (p.b == 'o' ? (p.n + p.n / 3 - 1) / (p.n / 3) : 1);
-        const long before = emulator::products();
+        const long before = emulator::libraries().products;
         CHECK(run(p, precision).rounded <= sums);
-        CHECK(emulator::products() - before == strips);
+        CHECK(emulator::libraries().products - before == strips);
 #endif
         CHECK(run(p, precision).plain <= 2.26 * rounding + sums);
       }
@@ -201,16 +202,16 @@ TEST_CASE("wide rows that overlap are products of strips", "[gemm]") {
 #ifdef PHONAUT_EMULATE_GPU
 TEST_CASE("products that cuBLASLt has no algorithm for are computed otherwise", "[gemm]") {
   struct Restore {
-    ~Restore() { emulator::set_unknown_products(emulator::Unknown::none); }
+    ~Restore() { emulator::libraries().unknown_products = emulator::Unknown::none; }
   } restore;
   for (const auto unknown : {emulator::Unknown::with_epilogue, emulator::Unknown::all}) {
-    emulator::set_unknown_products(unknown);
+    emulator::libraries().unknown_products = unknown;
     for (const Problem& p : problems()) {
       INFO(text(p, Precision::bf16));
-      const long before = emulator::products();
+      const long before = emulator::libraries().products;
       const Errors errors = run(p, Precision::bf16);
       const bool by_tiles = unknown == emulator::Unknown::all;
-      CHECK(emulator::products() - before == (by_tiles ? 0 : 1));
+      CHECK(emulator::libraries().products - before == (by_tiles ? 0 : 1));
       CHECK((by_tiles ? errors.plain : errors.rounded) <= sums);
     }
   }

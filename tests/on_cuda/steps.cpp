@@ -27,6 +27,7 @@
 #include "small_zipformer.hpp"
 #ifdef PHONAUT_EMULATE_GPU
 #include "emulator.hpp"
+#include "libraries.hpp"
 #endif
 
 using namespace phonaut;
@@ -312,22 +313,22 @@ TEST_CASE("nothing in a forward and a backward waits for the GPU", "[graph]") {
            wav2vec2_loss(rows_of_y, rows_of_q, sample_negatives(ctx, counts, 2), 0.1, Reduction::mean);
   };
   for (int step = 0; step < 4; ++step) {
-    const long before = emulator::waits();
+    const long before = emulator::libraries().waits;
     const auto loss = loss_of();
     Gradients<Cuda> gradients = ctx.backward(loss);
     // The codebooks are asked once whether their entries mean something.
-    CHECK(emulator::waits() - before == (step == 0 ? books.levels : 0));
+    CHECK(emulator::libraries().waits - before == (step == 0 ? books.levels : 0));
     CHECK(std::isfinite(item(loss)));
-    CHECK(emulator::waits() - before == (step == 0 ? books.levels : 0) + 1);
+    CHECK(emulator::libraries().waits - before == (step == 0 ? books.levels : 0) + 1);
   }
   // A step of training: for the loss, and for the norm of the gradients.
   Trainer<Cuda, AdamW<Cuda>> trainer(ctx, model, AdamW<Cuda>(ctx.backend(), model),
                                      {.rate = [](double) { return 1e-3; }});
   trainer.step(loss_of());
   for (int step = 0; step < 3; ++step) {
-    const long before = emulator::waits();
+    const long before = emulator::libraries().waits;
     CHECK(trainer.step(loss_of()).updated);
-    CHECK(emulator::waits() - before == 2);
+    CHECK(emulator::libraries().waits - before == 2);
   }
 }
 #endif
