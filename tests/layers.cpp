@@ -112,6 +112,21 @@ TEST_CASE("layers say what does not fit", "[layers]") {
   CHECK_THROWS_AS(table(ctx, ids), ShapeError);
 }
 
+TEST_CASE("an op that is given nothing says so", "[layers]") {
+  Context<R> ctx;
+  const Sequence<R> x{ctx.constant(ctx.zeros(Shape<3>{2, 5, 4})), {}, 0};
+  const Param<R, 3> no_taps;
+  CHECK_THROWS_WITH(linear(x.frames, Param<R, 2>()), "an op was given no weight where it needs one of 2 axes");
+  CHECK_THROWS_WITH(conv1d(x, no_taps, {}, ConvGrid{}), "an op was given no weight where it needs one of 3 axes");
+  CHECK_THROWS_AS(add_channels(x.frames, Param<R, 1>()), ConfigError);
+  CHECK_THROWS_WITH((x.frames + Var<R, 3>()), "add: x is (2, 5, 4) but y is (0, 0, 0)");
+  const char* no_value =
+      "an op was given a Var that holds no value where it needs one that holds a value of some context";
+  CHECK_THROWS_WITH(swoosh_l(Var<R, 3>()), no_value);
+  CHECK_THROWS_AS(Linear<R>(ctx, {.in = 4, .out = 2})(Sequence<R>()), ShapeError);
+  CHECK_THROWS_WITH(glu(Var<R, 2>()), no_value);
+}
+
 TEST_CASE("convolutions know their frames and rates", "[layers]") {
   Context<R> ctx;
   const Sequence<R> x{ctx.constant(ctx.zeros(Shape<3>{2, 9, 3})), lengths_of(ctx, std::vector<long>{9, 4}), 100};

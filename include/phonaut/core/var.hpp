@@ -17,8 +17,18 @@ struct Slot {
   std::uint32_t epoch = 0;  ///< the tape that `index` belongs to; a tape ends with its backward pass
 };
 
+namespace detail {
+[[noreturn]] inline void throw_no_value() {
+  throw StateError("an op was given a Var that holds no value where it needs one that holds a value of some context");
+}
+[[noreturn]] inline void throw_no_weight(size_t axes) {
+  throw ConfigError(concat("an op was given no weight where it needs one of ", axes, " axes"));
+}
+}  // namespace detail
+
 /// A tensor in a computation. It carries its context, so that layers and user code never pass one along. Copying is
-/// cheap and shares the elements. A Var must not outlive its context.
+/// cheap and shares the elements. A Var must not outlive its context. One that holds nothing is false; `context` of it,
+/// which every op asks for first, throws StateError.
 template <class B, size_t R>
 class Var {
  public:
@@ -29,7 +39,10 @@ class Var {
   Var(Context<B>& context, Tensor<B, R> value, Slot slot = {})
       : context_(&context), value_(std::move(value)), slot_(slot) {}
 
-  Context<B>& context() const { return *context_; }
+  Context<B>& context() const {
+    if (!context_) detail::throw_no_value();
+    return *context_;
+  }
   const Tensor<B, R>& tensor() const { return value_; }
   const Shape<R>& shape() const { return value_.shape(); }
   long extent(size_t axis) const { return value_.extent(axis); }
@@ -92,7 +105,8 @@ class State {
 namespace detail {
 
 /// What an op takes as a weight: a Param, a Var that stands in for one (a weight that is computed), or nothing.
-/// Refers to its argument, so it lives only as long as the call.
+/// Refers to its argument, so it lives only as long as the call. Asking nothing for its tensor throws ConfigError: an op
+/// that needs a weight was given a layer's absent one.
 template <class B, size_t R>
 class Operand {
  public:
@@ -100,9 +114,12 @@ class Operand {
   Operand(const Param<B, R>& p) : tensor_(p ? &p.tensor() : nullptr), param_(true) {}   // NOLINT
   Operand(const Var<B, R>& v) : tensor_(v ? &v.tensor() : nullptr), slot_(v.slot()) {}  // NOLINT
   explicit operator bool() const { return tensor_ != nullptr; }
-  const Tensor<B, R>& tensor() const { return *tensor_; }
-  const Shape<R>& shape() const { return tensor_->shape(); }
-  long extent(size_t axis) const { return tensor_->extent(axis); }
+  const Tensor<B, R>& tensor() const {
+    if (!tensor_) throw_no_weight(R);
+    return *tensor_;
+  }
+  const Shape<R>& shape() const { return tensor().shape(); }
+  long extent(size_t axis) const { return tensor().extent(axis); }
   bool is_param() const { return param_; }
   Slot slot() const { return slot_; }
 
