@@ -6,7 +6,9 @@
 
 #include "convolution.hpp"
 #include "phonaut/frontends/log_mel.hpp"
+#include "phonaut/ops/attend.hpp"
 #include "phonaut/ops/conv1d_products.hpp"
+#include "product_way.hpp"
 #include "program.hpp"
 #include "spectral_way.hpp"
 #include "way.hpp"
@@ -76,6 +78,38 @@ void time_convolution(const Cuda& cuda, const ConvolutionWork& work, bool small,
       [&] { kernel::conv_weight_products(cuda, grid, long_x, long_y, Sink<float, 3>(dw.data(), dw.shape(), true)); });
 }
 
+struct AttentionWork {
+  const char* from;
+  long batch, frames, heads, width;
+};
+const AttentionWork attentions[] = {
+    {"Zipformer-M, first stack", 16, 400, 4, 12}, {"Zipformer-M, fourth stack", 16, 50, 8, 12},
+    {"Zipformer-M, non-linear", 16, 200, 1, 288}, {"Transformer", 8, 500, 12, 64},
+    {"Transformer, long", 2, 3000, 12, 64},
+};
+
+/// Values by their weights, in utterances of which the shortest has half of the frames of the longest.
+void time_products(const Cuda& cuda, const AttentionWork& work, bool small, double seconds,
+                   std::vector<std::string>& rows) {
+  Context<Cuda> ctx(cuda);
+  const long frames = small ? 9 : work.frames, width = small ? 3 : work.width;
+  const auto weights = ctx.full(Shape<4>{work.batch, work.heads, frames, frames}, 0.01f);
+  const auto values = ctx.full(Shape<3>{work.batch, frames, work.heads * width}, 0.5f), y = ctx.zeros(values.shape());
+  std::vector<long> lengths;
+  double flops = 0;
+  for (long n = 0; n < work.batch; ++n) {
+    const long length = frames - n * frames / (2 * work.batch);
+    lengths.push_back(length);
+    flops += 2.0 * static_cast<double>(work.heads * length * length * width);
+  }
+  using Way = cuda::ProductWay;
+  const std::vector<std::pair<const char*, Way>> ways{
+      {"chosen", Way::by_size}, {"cuBLASLt", Way::library}, {"own tiles", Way::tiles}};
+  rows.push_back(times(cuda, concat("products of attention, ", work.from), flops, seconds, ways, [&] {
+    kernel::attend_forward(cuda, weights.in(), values.in(), work.heads, lengths.data(), y.out());
+  }));
+}
+
 /// Log-mel features of 16 utterances of 10 s, forward and to the gradient of the samples. In a size that blocks have no
 /// shared memory for, both ways are cuFFT.
 void time_log_mel(const Cuda& cuda, long n_fft, bool small, double seconds, std::vector<std::string>& rows) {
@@ -114,6 +148,9 @@ int main(int argc, char** argv) {
     for (const Precision precision : {Precision::fp32, Precision::tf32})
       for (const ConvolutionWork& work : convolutions)
         time_convolution(Cuda{nullptr, precision}, work, small, small ? 1e-5 : seconds, rows);
+    for (const Precision precision : {Precision::fp32, Precision::tf32})
+      for (const AttentionWork& work : attentions)
+        time_products(Cuda{nullptr, precision}, work, small, small ? 1e-5 : seconds, rows);
     // Usual sizes; 441 has 7 · 7, and 254 a large prime.
     for (const long n_fft : {254L, 400L, 441L, 512L, 1024L, 2048L})
       time_log_mel(Cuda{}, n_fft, small, small ? 1e-5 : seconds, rows);

@@ -4,39 +4,12 @@
 #include "phonaut/ops/gemm.hpp"
 
 #include "epilogue.cuh"
+#include "products_in_tiles.hpp"
 #include "strips.hpp"
-#include "tile.cuh"
 
 namespace phonaut::kernel {
 
 namespace {
-
-template <class F>
-__global__ void __launch_bounds__(cuda::tile_threads) tile_kernel(Gemm<float> g, long column_tiles, F f) {
-  const long row = blockIdx.x / column_tiles * cuda::tile_size, column = blockIdx.x % column_tiles * cuda::tile_size;
-  const long x = threadIdx.x % cuda::tile_step, y = threadIdx.x / cuda::tile_step;
-  for (long q = blockIdx.y; q < g.batch; q += gridDim.y) {
-    float sum[cuda::tile_each][cuda::tile_each] = {};
-    cuda::add_tile(sum, {g.a + q * g.a_batch, g.m, g.a_row, g.a_col}, row, {g.b + q * g.b_batch, g.n, g.b_col, g.b_row},
-                   column, g.k);
-    for (int i = 0; i < cuda::tile_each; ++i)
-      for (int j = 0; j < cuda::tile_each; ++j) {
-        const long r = row + y + i * cuda::tile_step, c = column + x + j * cuda::tile_step;
-        if (r >= g.m || c >= g.n) continue;
-        float& to = g.c[q * g.c_batch + r * g.c_row + c];
-        const float value = sum[i][j] + (g.bias ? g.bias[c] : 0.f);
-        to = f.value(g.add ? to + value : value);
-      }
-  }
-}
-
-void in_tiles(const Cuda& cuda, const Gemm<float>& g) {
-  const auto tiles = [](long n) { return (n + cuda::tile_size - 1) / cuda::tile_size; };
-  const cuda::Grid grid{tiles(g.m) * tiles(g.n), cuda::tile_threads, std::min(g.batch, 65535L)};
-  cuda::with_any(g.activation, [&]<class F>(F f) {
-    cuda::launch(cuda, "a matrix product in tiles", grid, tile_kernel<F>, g, tiles(g.n), f);
-  });
-}
 
 /// Asks cuBLASLt for the product with what it can add to it, then without. False if it has no algorithm for either.
 bool by_cublas(const Cuda& cuda, const Gemm<float>& g) {
@@ -55,7 +28,7 @@ bool by_cublas(const Cuda& cuda, const Gemm<float>& g) {
 }
 
 void by_cublas_or_tiles(const Cuda& cuda, const Gemm<float>& g) {
-  if (!cuda::fits_blas(g) || !by_cublas(cuda, g)) in_tiles(cuda, g);
+  if (!cuda::fits_blas(g) || !by_cublas(cuda, g)) cuda::products_in_tiles(cuda, {.first = g});
 }
 
 /// The greatest pieces of m, n and k in which the rows of both operands do not overlap.
@@ -80,7 +53,7 @@ struct Strips {
 void gemm(const Cuda& cuda, const Gemm<float>& g) {
   if (g.m == 0 || g.n == 0 || g.batch == 0) return;
   const Strips strips(g);
-  if (g.k == 0 || !strips.wide(g)) return in_tiles(cuda, g);
+  if (g.k == 0 || !strips.wide(g)) return cuda::products_in_tiles(cuda, {.first = g});
   for (long i = 0; i < g.m; i += strips.m)
     for (long j = 0; j < g.n; j += strips.n)
       for (long p = 0; p < g.k; p += strips.k) {

@@ -1,8 +1,7 @@
 #include "phonaut/ops/relative_attention.hpp"
 
 #include "elementwise.cuh"
-#include "phonaut/ops/attend.hpp"
-#include "phonaut/ops/gemm.hpp"
+#include "phonaut/ops/utterance_products.hpp"
 #include "softmax_row.cuh"
 
 namespace phonaut::kernel {
@@ -121,29 +120,30 @@ void relative_attention_backward(const Cuda& cuda, const RelativeAttention<float
                          dscores(n, h, t, s) = seen ? weights(n, h, t, s) * (dweights(n, h, t, s) - along) : 0.f;
                        }
                      });
-  // Rows of dscores (or its columns, for the keys) times frames: over all heads of an utterance, or over all utterances
-  // of a head, whichever takes fewer calls.
+  // Rows of dscores (or its columns, for the keys) times frames.
   const auto product = [&](const HeadFrames<float>& to, const View<const float, 3>& from, bool transposed) {
     if (!to.frames.data || width == 0) return;
-    const bool by_head = heads < batch;
-    const long each = queries * keys, scores_step = by_head ? each : heads * each;
-    for (long i = 0; i < (by_head ? heads : batch); ++i)
-      gemm(cuda, Gemm<float>{.m = transposed ? keys : queries,
-                             .n = width,
-                             .k = transposed ? queries : keys,
-                             .a = scratch + i * scores_step,
-                             .a_row = transposed ? 1 : keys,
-                             .a_col = transposed ? keys : 1,
-                             .b = from.data + i * (by_head ? width : from.stride[0]),
-                             .b_row = from.stride[1],
-                             .b_col = 1,
-                             .c = to.frames.data + i * (by_head ? width : to.frames.stride[0]),
-                             .c_row = to.frames.stride[1],
-                             .add = to.add,
-                             .batch = by_head ? batch : heads,
-                             .a_batch = by_head ? heads * each : each,
-                             .b_batch = by_head ? from.stride[0] : width,
-                             .c_batch = by_head ? to.frames.stride[0] : width});
+    const long each = queries * keys;
+    utterance_products(cuda, UtteranceProducts<float>{.first = {.m = transposed ? keys : queries,
+                                                                .n = width,
+                                                                .k = transposed ? queries : keys,
+                                                                .a = scratch,
+                                                                .a_row = transposed ? 1 : keys,
+                                                                .a_col = transposed ? keys : 1,
+                                                                .b = from.data,
+                                                                .b_row = from.stride[1],
+                                                                .b_col = 1,
+                                                                .c = to.frames.data,
+                                                                .c_row = to.frames.stride[1],
+                                                                .add = to.add,
+                                                                .batch = heads,
+                                                                .a_batch = each,
+                                                                .b_batch = width,
+                                                                .c_batch = width},
+                                                      .utterances = batch,
+                                                      .a_step = heads * each,
+                                                      .b_step = from.stride[0],
+                                                      .c_step = to.frames.stride[0]});
   };
   product(dq, a.k, false);
   product(dk, a.q, true);
@@ -185,17 +185,6 @@ void relative_attention_backward(const Cuda& cuda, const RelativeAttention<float
           });
     }
   }
-}
-
-void clear_unused_weights(const Cuda& cuda, View<float, 4> weights, long heads, const long* lengths) {
-  const long all_heads = weights.shape[1], queries = weights.shape[2];
-  const cuda::Brought<long> brought(cuda, lengths, weights.shape[0]);
-  const long* real = brought.data();
-  cuda::for_each_at(cuda, "attend", weights.shape[0] * all_heads * queries, weights.shape[3],
-                    [=] __device__(long row, long s) {
-                      const long n = row / queries / all_heads, h = row / queries % all_heads, t = row % queries;
-                      if (h >= heads || (real && (t >= real[n] || s >= real[n]))) weights(n, h, t, s) = 0;
-                    });
 }
 
 }  // namespace phonaut::kernel

@@ -14,33 +14,34 @@ struct TileOperand {
 };
 
 /// Adds Σ_p a[row + y + 16 i, p] b[column + x + 16 j, p] to sum[i][j], x and y being the thread's place in the block of
-/// tile_threads, all of which must come here. Neighbouring threads read neighbouring floats.
-__device__ __forceinline__ void add_tile(float (&sum)[tile_each][tile_each], const TileOperand& a, long row,
+/// tile_threads, all of which must come here. Neighbouring threads read neighbouring floats. Fewer than tile_each
+/// columns for a thread make a narrower tile.
+template <int Columns>
+__device__ __forceinline__ void add_tile(float (&sum)[tile_each][Columns], const TileOperand& a, long row,
                                          const TileOperand& b, long column, long depth) {
+  constexpr int width = tile_step * Columns;
   PHONAUT_SHARED(float, a_tile, (tile_depth * (tile_size + 1)));  // one float of padding: no two rows share a bank
-  PHONAUT_SHARED(float, b_tile, (tile_depth * (tile_size + 1)));
+  PHONAUT_SHARED(float, b_tile, (tile_depth * (width + 1)));
   const int x = static_cast<int>(threadIdx.x) % tile_step, y = static_cast<int>(threadIdx.x) / tile_step;
-  const auto load = [&](const TileOperand& from, long first, long p0, float* to) {
-    for (int i = static_cast<int>(threadIdx.x); i < tile_size * tile_depth; i += tile_threads) {
-      const int r = from.inner == 1 ? i / tile_depth : i % tile_size;
-      const int p = from.inner == 1 ? i % tile_depth : i / tile_size;
+  const auto load = [&](const TileOperand& from, long first, long p0, int rows, float* to) {
+    for (int i = static_cast<int>(threadIdx.x); i < rows * tile_depth; i += tile_threads) {
+      const int r = from.inner == 1 ? i / tile_depth : i % rows;
+      const int p = from.inner == 1 ? i % tile_depth : i / rows;
       const bool there = first + r < from.count && p0 + p < depth;
-      to[p * (tile_size + 1) + r] = there ? from.data[(first + r) * from.outer + (p0 + p) * from.inner] : 0.f;
+      to[p * (rows + 1) + r] = there ? from.data[(first + r) * from.outer + (p0 + p) * from.inner] : 0.f;
     }
   };
   for (long p0 = 0; p0 < depth; p0 += tile_depth) {
     __syncthreads();  // the last step may still be read
-    load(a, row, p0, a_tile);
-    load(b, column, p0, b_tile);
+    load(a, row, p0, tile_size, a_tile);
+    load(b, column, p0, width, b_tile);
     __syncthreads();
     for (int p = 0; p < tile_depth; ++p) {
-      float left[tile_each], right[tile_each];
-      for (int i = 0; i < tile_each; ++i) {
-        left[i] = a_tile[p * (tile_size + 1) + y + i * tile_step];
-        right[i] = b_tile[p * (tile_size + 1) + x + i * tile_step];
-      }
+      float left[tile_each], right[Columns];
+      for (int i = 0; i < tile_each; ++i) left[i] = a_tile[p * (tile_size + 1) + y + i * tile_step];
+      for (int j = 0; j < Columns; ++j) right[j] = b_tile[p * (width + 1) + x + j * tile_step];
       for (int i = 0; i < tile_each; ++i)
-        for (int j = 0; j < tile_each; ++j) sum[i][j] += left[i] * right[j];
+        for (int j = 0; j < Columns; ++j) sum[i][j] += left[i] * right[j];
     }
   }
 }

@@ -102,9 +102,10 @@ Var<B, 0> flux_loss(const Sequence<B>& mean, const Sequence<B>& target) {
   auto& ctx = mean.context();
   const long time = mean.time();
   const auto rows = detail::rows_where(
-      ctx, mean.batch(), time, mean.length_data(), [](long, long t) { return t > 0; }, true);
+      ctx, mean.batch(), time, mean.length_data(), [](long, long t) { return t > 0; }, detail::HostNumbers::of_shapes);
   const auto before = detail::rows_where(
-      ctx, mean.batch(), time, nullptr, [&](long n, long t) { return t + 1 < mean.length(n); }, true);
+      ctx, mean.batch(), time, nullptr, [&](long n, long t) { return t + 1 < mean.length(n); },
+      detail::HostNumbers::of_shapes);
   const Var<B, 2> x = take_rows(mean.frames, rows), y = take_rows(target.frames, before);
   return detail::pair_sum("flux_loss", formula::Distance{}, -detail::inverse(x.extent(0)), x, y);
 }

@@ -74,10 +74,11 @@ Var<B, 0> sliced_wasserstein(const Var<B, 2>& any, const Tensor<B, 2>& slices) {
   const long samples = x.extent(0), dims = x.extent(1), count = slices.extent(1);
   const double parts = samples * count > 0 ? 1.0 / static_cast<double>(samples * count) : 0;
   const auto quantiles = ctx.template empty_of<double, 1>({samples});
-  detail::fill_table(ctx, quantiles, [&](double* to) {
+  const auto write = [samples](double* to) {
     for (long n = 0; n < samples; ++n)
       to[n] = normal_quantile((static_cast<double>(n) + 0.5) / static_cast<double>(samples));
-  });
+  };
+  detail::fill_from_host(ctx, quantiles, write, detail::HostNumbers::of_shapes);
   const auto order = ctx.template empty_of<std::int32_t, 1>({samples});
   auto p = ctx.empty(Shape<2>{samples, count});
   kernel::gemm(ctx.backend(), kernel::Gemm<S>{.m = samples,

@@ -1,96 +1,102 @@
 #pragma once
 // Weighted means of values, by attention weights that were computed before and may be used more than once.
 #include "phonaut/core/sequence.hpp"
-#include "phonaut/ops/gemm.hpp"
 #include "phonaut/ops/shape.hpp"
+#include "phonaut/ops/utterance_products.hpp"
 
 namespace phonaut {
 
 namespace kernel {
 
-/// Sets weights[n, h, t, s] = 0 wherever h >= heads, or t or s is not below the length of n.
-template <class S>
-void clear_unused_weights(const Reference&, View<S, 4> weights, long heads, const long* lengths) {
-  const long queries = weights.shape[2], keys = weights.shape[3];
-  for (long n = 0; n < weights.shape[0]; ++n)
-    for (long h = 0; h < weights.shape[1]; ++h) {
-      const long used = h < heads ? (lengths ? std::min(lengths[n], queries) : queries) : 0;
-      const long seen = lengths ? std::min(lengths[n], keys) : keys;
-      for (long t = 0; seen < keys && t < used; ++t) std::fill_n(&weights(n, h, t, 0) + seen, keys - seen, S(0));
-      if (used < queries) std::fill_n(&weights(n, h, used, 0), (queries - used) * keys, S(0));
-    }
+/// Sets the weights (N, H, T, S) of heads from `heads` on to 0.
+template <class B, class S>
+void clear_unused_heads(const B& backend, View<S, 4> weights, long heads) {
+  const long unused = (weights.shape[1] - heads) * weights.stride[1];
+  for (long n = 0; unused > 0 && n < weights.shape[0]; ++n)
+    fill(backend, weights.data + n * weights.stride[0] + heads * weights.stride[1], unused, S(0));
 }
-void clear_unused_weights(const Cpu& cpu, View<float, 4> weights, long heads, const long* lengths);
-void clear_unused_weights(const Cuda& cuda, View<float, 4> weights, long heads, const long* lengths);
 
 /// y[n, t, h·D + d] = Σ_s weights[n, h, t, s] v[n, s, h·D + d] over the frames below the length, 0 beyond it.
 template <class B, class S>
 void attend_forward(const B& backend, View<const S, 4> weights, View<const S, 3> v, long heads, const long* lengths,
                     View<S, 3> y) {
-  const long queries = weights.shape[2], keys = weights.shape[3], width = v.shape[2] / heads;
-  for (long n = 0; n < v.shape[0]; ++n) {
-    const long m = lengths ? lengths[n] : queries, k = lengths ? lengths[n] : keys;
-    if (m > 0)
-      gemm(backend, Gemm<S>{.m = m,
-                            .n = width,
-                            .k = k,
-                            .a = weights.data + n * weights.stride[0],
-                            .a_row = weights.stride[2],
-                            .b = v.data + n * v.stride[0],
-                            .b_row = v.stride[1],
-                            .c = y.data + n * y.stride[0],
-                            .c_row = y.stride[1],
-                            .batch = heads,
-                            .a_batch = weights.stride[1],
-                            .b_batch = width,
-                            .c_batch = width});
-    if (m < queries) fill(backend, y.data + n * y.stride[0] + m * y.stride[1], (queries - m) * y.stride[1], S(0));
-  }
+  const long width = v.shape[2] / heads;
+  utterance_products(backend, UtteranceProducts<S>{.first = {.m = weights.shape[2],
+                                                             .n = width,
+                                                             .k = weights.shape[3],
+                                                             .a = weights.data,
+                                                             .a_row = weights.stride[2],
+                                                             .b = v.data,
+                                                             .b_row = v.stride[1],
+                                                             .b_col = 1,
+                                                             .c = y.data,
+                                                             .c_row = y.stride[1],
+                                                             .batch = heads,
+                                                             .a_batch = weights.stride[1],
+                                                             .b_batch = width,
+                                                             .c_batch = width},
+                                                   .utterances = v.shape[0],
+                                                   .a_step = weights.stride[0],
+                                                   .b_step = v.stride[0],
+                                                   .c_step = y.stride[0],
+                                                   .lengths = lengths,
+                                                   .limit_m = true,
+                                                   .limit_k = true});
 }
 /// dweights = dy vᵀ and dv = weightsᵀ dy, head by head.
 template <class B, class S>
 void attend_backward(const B& backend, View<const S, 3> dy, View<const S, 4> weights, View<const S, 3> v, long heads,
                      const long* lengths, Sink<S, 4> dweights, Sink<S, 3> dv) {
   const long queries = weights.shape[2], keys = weights.shape[3], width = v.shape[2] / heads;
-  if (dweights && !dweights.add) clear_unused_weights(backend, View<S, 4>(dweights), heads, lengths);
-  for (long n = 0; n < v.shape[0]; ++n) {
-    const long m = lengths ? lengths[n] : queries, k = lengths ? lengths[n] : keys;
-    if (dweights && m > 0)
-      gemm(backend, Gemm<S>{.m = m,
-                            .n = k,
-                            .k = width,
-                            .a = dy.data + n * dy.stride[0],
-                            .a_row = dy.stride[1],
-                            .b = v.data + n * v.stride[0],
-                            .b_row = 1,
-                            .b_col = v.stride[1],
-                            .c = dweights.data + n * dweights.stride[0],
-                            .c_row = dweights.stride[2],
-                            .add = dweights.add,
-                            .batch = heads,
-                            .a_batch = width,
-                            .b_batch = width,
-                            .c_batch = dweights.stride[1]});
-    if (!dv) continue;
-    if (m > 0)
-      gemm(backend, Gemm<S>{.m = k,
-                            .n = width,
-                            .k = m,
-                            .a = weights.data + n * weights.stride[0],
-                            .a_row = 1,
-                            .a_col = weights.stride[2],
-                            .b = dy.data + n * dy.stride[0],
-                            .b_row = dy.stride[1],
-                            .c = dv.data + n * dv.stride[0],
-                            .c_row = dv.stride[1],
-                            .add = dv.add,
-                            .batch = heads,
-                            .a_batch = weights.stride[1],
-                            .b_batch = width,
-                            .c_batch = width});
-    if (k < keys && !dv.add)
-      fill(backend, dv.data + n * dv.stride[0] + k * dv.stride[1], (keys - k) * dv.stride[1], S(0));
+  if (dweights) {
+    if (!dweights.add) clear_unused_heads(backend, View<S, 4>(dweights), heads);
+    utterance_products(backend, UtteranceProducts<S>{.first = {.m = queries,
+                                                               .n = keys,
+                                                               .k = width,
+                                                               .a = dy.data,
+                                                               .a_row = dy.stride[1],
+                                                               .b = v.data,
+                                                               .b_row = 1,
+                                                               .b_col = v.stride[1],
+                                                               .c = dweights.data,
+                                                               .c_row = dweights.stride[2],
+                                                               .add = dweights.add,
+                                                               .batch = heads,
+                                                               .a_batch = width,
+                                                               .b_batch = width,
+                                                               .c_batch = dweights.stride[1]},
+                                                     .utterances = v.shape[0],
+                                                     .a_step = dy.stride[0],
+                                                     .b_step = v.stride[0],
+                                                     .c_step = dweights.stride[0],
+                                                     .lengths = lengths,
+                                                     .limit_m = true,
+                                                     .limit_n = true});
   }
+  if (dv)
+    utterance_products(backend, UtteranceProducts<S>{.first = {.m = keys,
+                                                               .n = width,
+                                                               .k = queries,
+                                                               .a = weights.data,
+                                                               .a_row = 1,
+                                                               .a_col = weights.stride[2],
+                                                               .b = dy.data,
+                                                               .b_row = dy.stride[1],
+                                                               .b_col = 1,
+                                                               .c = dv.data,
+                                                               .c_row = dv.stride[1],
+                                                               .add = dv.add,
+                                                               .batch = heads,
+                                                               .a_batch = weights.stride[1],
+                                                               .b_batch = width,
+                                                               .c_batch = width},
+                                                     .utterances = v.shape[0],
+                                                     .a_step = weights.stride[0],
+                                                     .b_step = dy.stride[0],
+                                                     .c_step = dv.stride[0],
+                                                     .lengths = lengths,
+                                                     .limit_m = true,
+                                                     .limit_k = true});
 }
 
 }  // namespace kernel

@@ -5,8 +5,8 @@
 // again (Dao et al., "FlashAttention", 2022). So memory grows with T, and a block's scores stay in the cache.
 #include "phonaut/core/sequence.hpp"
 #include "phonaut/ops/arithmetic.hpp"
-#include "phonaut/ops/gemm.hpp"
 #include "phonaut/ops/softmax.hpp"
+#include "phonaut/ops/utterance_products.hpp"
 
 namespace phonaut {
 
@@ -17,155 +17,165 @@ struct AttentionOptions {
 
 namespace kernel {
 
-/// Queries that meet their keys at one time: on a processor, as many as have their scores in its cache; on a GPU,
-/// enough to keep it busy.
+/// How much of a batch is looked at together: on a processor as many queries of one utterance as have their scores in
+/// its cache; on a GPU enough to keep it busy, and as many utterances as have their scores in 64 MiB.
 template <class B>
-constexpr long attention_block = std::is_same_v<typename B::Memory, HostMemory> ? 64 : 512;
+struct AttentionBlocks {
+  static constexpr bool on_host = std::is_same_v<typename B::Memory, HostMemory>;
+  static constexpr long most_queries = on_host ? 64 : 512, most_scores = on_host ? 1 : 1L << 24;
 
-/// One block of queries of one utterance: which they are, and how many keys they see.
-struct AttentionBlock {
-  long n = 0, first = 0, queries = 0, keys = 0;
+  long queries, utterances;  ///< of a block, at most
+  AttentionBlocks(const Shape<3>& q, long keys, long heads)
+      : queries(std::min(most_queries, q[1])),
+        utterances(std::clamp(most_scores / std::max(1L, heads * queries * keys), 1L, std::max(1L, q[0]))) {}
 };
 
-/// Calls run(block) for all blocks of queries, utterance by utterance.
-template <class B, class F>
-void for_each_attention_block(const Shape<3>& q, const Shape<3>& k, const long* lengths, bool causal, const F& run) {
-  for (long n = 0; n < q[0]; ++n)
-    for (long first = 0; first < q[1]; first += attention_block<B>) {
-      const long queries = std::min(attention_block<B>, q[1] - first);
-      const long keys = lengths ? lengths[n] : k[1];
-      run(AttentionBlock{n, first, queries, causal ? std::min(keys, first + queries) : keys});
-    }
-}
+/// One block: which utterances and queries, and how many keys the longest of those utterances shows them.
+struct AttentionBlock {
+  long n = 0, utterances = 0, first = 0, queries = 0, keys = 0;
+};
 
-/// weights (heads, queries, keys) = softmax of q kᵀ. `seen` (heads · queries) is scratch for the causal mask.
+/// Queries, keys and values of attention, and who may see whom. Frames hold the channels of all heads side by side.
+template <class S>
+struct Attention {
+  View<const S, 3> q, k, v;
+  AttentionOptions options;
+  const long* lengths = nullptr;  ///< keys of each utterance, on the host; null: all
+
+  /// Calls run(block) for all blocks, some utterances after the other.
+  template <class B, class F>
+  void for_each_block(const AttentionBlocks<B>& blocks, const F& run) const {
+    for (long n = 0; n < q.shape[0]; n += blocks.utterances) {
+      const long utterances = std::min(blocks.utterances, q.shape[0] - n);
+      const long keys = lengths ? *std::max_element(lengths + n, lengths + n + utterances) : k.shape[1];
+      for (long first = 0; first < q.shape[1]; first += blocks.queries) {
+        const long queries = std::min(blocks.queries, q.shape[1] - first);
+        run(AttentionBlock{n, utterances, first, queries, options.causal ? std::min(keys, first + queries) : keys});
+      }
+    }
+  }
+  /// Numbers of one utterance's scores, which are rows of at.keys, heads outermost.
+  long scores_step(const AttentionBlock& at) const { return options.heads * at.queries * at.keys; }
+  View<S, 2> score_rows(const AttentionBlock& at, S* scores) const {
+    return {scores, {at.utterances * options.heads * at.queries, at.keys}};
+  }
+
+  /// scores = x yᵀ: of the block's frames of x, which go with its queries, and frames of y, which go with keys.
+  UtteranceProducts<S> frames_by_frames(const AttentionBlock& at, View<const S, 3> x, View<const S, 3> y,
+                                        S* scores) const {
+    const long each = x.shape[2] / options.heads;
+    return {.first = {.m = at.queries,
+                      .n = at.keys,
+                      .k = each,
+                      .a = x.data + at.n * x.stride[0] + at.first * x.stride[1],
+                      .a_row = x.stride[1],
+                      .b = y.data + at.n * y.stride[0],
+                      .b_row = 1,
+                      .b_col = y.stride[1],
+                      .c = scores,
+                      .c_row = at.keys,
+                      .batch = options.heads,
+                      .a_batch = each,
+                      .b_batch = each,
+                      .c_batch = at.queries * at.keys},
+            .utterances = at.utterances,
+            .a_step = x.stride[0],
+            .b_step = y.stride[0],
+            .c_step = scores_step(at),
+            .lengths = lengths ? lengths + at.n : nullptr,
+            .limit_n = true};
+  }
+  /// y = scores x: frames of y go with the block's queries, those of x with keys.
+  UtteranceProducts<S> scores_by_frames(const AttentionBlock& at, const S* scores, View<const S, 3> x,
+                                        View<S, 3> y) const {
+    const long each = x.shape[2] / options.heads;
+    return {.first = {.m = at.queries,
+                      .n = each,
+                      .k = at.keys,
+                      .a = scores,
+                      .a_row = at.keys,
+                      .b = x.data + at.n * x.stride[0],
+                      .b_row = x.stride[1],
+                      .b_col = 1,
+                      .c = y.data + at.n * y.stride[0] + at.first * y.stride[1],
+                      .c_row = y.stride[1],
+                      .batch = options.heads,
+                      .a_batch = at.queries * at.keys,
+                      .b_batch = each,
+                      .c_batch = each},
+            .utterances = at.utterances,
+            .a_step = scores_step(at),
+            .b_step = x.stride[0],
+            .c_step = y.stride[0],
+            .lengths = lengths ? lengths + at.n : nullptr,
+            .limit_k = true};
+  }
+  /// y += scoresᵀ x: frames of y go with keys, those of x with the block's queries.
+  UtteranceProducts<S> turned_scores_by_frames(const AttentionBlock& at, const S* scores, View<const S, 3> x,
+                                               View<S, 3> y) const {
+    const long each = x.shape[2] / options.heads;
+    return {.first = {.m = at.keys,
+                      .n = each,
+                      .k = at.queries,
+                      .a = scores,
+                      .a_row = 1,
+                      .a_col = at.keys,
+                      .b = x.data + at.n * x.stride[0] + at.first * x.stride[1],
+                      .b_row = x.stride[1],
+                      .b_col = 1,
+                      .c = y.data + at.n * y.stride[0],
+                      .c_row = y.stride[1],
+                      .add = true,
+                      .batch = options.heads,
+                      .a_batch = at.queries * at.keys,
+                      .b_batch = each,
+                      .c_batch = each},
+            .utterances = at.utterances,
+            .a_step = scores_step(at),
+            .b_step = x.stride[0],
+            .c_step = y.stride[0],
+            .lengths = lengths ? lengths + at.n : nullptr,
+            .limit_m = true};
+  }
+};
+
+/// weights (utterances, heads, queries, keys) = softmax of q kᵀ. `seen`, with room for their rows, is scratch for the
+/// causal mask.
 template <class B, class S>
-void attention_weights(const B& backend, View<const S, 3> q, View<const S, 3> k, long heads, bool causal,
-                       const AttentionBlock& at, long* seen, View<S, 3> weights) {
-  const long width = q.shape[2] / heads;
-  gemm(backend, Gemm<S>{.m = at.queries,
-                        .n = at.keys,
-                        .k = width,
-                        .a = q.data + at.n * q.stride[0] + at.first * q.stride[1],
-                        .a_row = q.stride[1],
-                        .b = k.data + at.n * k.stride[0],
-                        .b_row = 1,
-                        .b_col = k.stride[1],
-                        .c = weights.data,
-                        .c_row = at.keys,
-                        .batch = heads,
-                        .a_batch = width,
-                        .b_batch = width,
-                        .c_batch = at.queries * at.keys});
-  for (long i = 0; causal && i < heads * at.queries; ++i) seen[i] = std::min(at.keys, at.first + i % at.queries + 1);
-  const View<S, 2> rows(weights.data, {heads * at.queries, at.keys});
-  softmax_forward(backend, View<const S, 2>(rows), causal ? seen : nullptr, 1, rows);
+void attention_weights(const B& backend, const Attention<S>& a, const AttentionBlock& at, long* seen, S* weights) {
+  utterance_products(backend, a.frames_by_frames(at, a.q, a.k, weights));
+  const View<S, 2> rows = a.score_rows(at, weights);
+  const long each = a.options.heads * at.queries;  // rows of an utterance
+  const long* limits = a.lengths && at.utterances > 1 ? a.lengths + at.n : nullptr;
+  for (long i = 0; a.options.causal && i < rows.shape[0]; ++i)
+    seen[i] = std::min(limits ? std::min(at.keys, limits[i / each]) : at.keys, at.first + i % at.queries + 1);
+  softmax_forward(backend, View<const S, 2>(rows), a.options.causal ? seen : limits, a.options.causal ? 1 : each, rows);
 }
 
 /// y (N, T, C) = weights v, head by head; q must be scaled. `weights` is scratch for one block.
 template <class B, class S>
-void attention_forward(const B& backend, View<const S, 3> q, View<const S, 3> k, View<const S, 3> v,
-                       const AttentionOptions& options, const long* lengths, long* seen, S* weights, View<S, 3> y) {
-  const long width = v.shape[2] / options.heads;
-  for_each_attention_block<B>(q.shape, k.shape, lengths, options.causal, [&](const AttentionBlock& at) {
-    const View<S, 3> w(weights, {options.heads, at.queries, at.keys});
-    attention_weights(backend, q, k, options.heads, options.causal, at, seen, w);
-    gemm(backend, Gemm<S>{.m = at.queries,
-                          .n = width,
-                          .k = at.keys,
-                          .a = w.data,
-                          .a_row = at.keys,
-                          .b = v.data + at.n * v.stride[0],
-                          .b_row = v.stride[1],
-                          .b_col = 1,
-                          .c = y.data + at.n * y.stride[0] + at.first * y.stride[1],
-                          .c_row = y.stride[1],
-                          .batch = options.heads,
-                          .a_batch = at.queries * at.keys,
-                          .b_batch = width,
-                          .c_batch = width});
+void attention_forward(const B& backend, const Attention<S>& a, const AttentionBlocks<B>& blocks, long* seen,
+                       S* weights, View<S, 3> y) {
+  a.for_each_block(blocks, [&](const AttentionBlock& at) {
+    attention_weights(backend, a, at, seen, weights);
+    utterance_products(backend, a.scores_by_frames(at, weights, a.v, y));
   });
 }
 /// With P the weights: dv = Pᵀ dy, dP = dy vᵀ, dS = P (dP - <dP, P>), dq = dS k (of the scaled q), dk = dSᵀ q. dk and
 /// dv are added to; dq is set.
 template <class B, class S>
-void attention_backward(const B& backend, View<const S, 3> dy, View<const S, 3> q, View<const S, 3> k,
-                        View<const S, 3> v, const AttentionOptions& options, const long* lengths, long* seen,
-                        S* weights, S* dweights, View<S, 3> dq, View<S, 3> dk, View<S, 3> dv) {
-  const long heads = options.heads, width = q.shape[2] / heads, v_width = v.shape[2] / heads;
-  for_each_attention_block<B>(q.shape, k.shape, lengths, options.causal, [&](const AttentionBlock& at) {
-    const View<S, 3> w(weights, {heads, at.queries, at.keys});
-    const long each = at.queries * at.keys;
-    const S* dy_block = dy.data + at.n * dy.stride[0] + at.first * dy.stride[1];
-    const S* q_block = q.data + at.n * q.stride[0] + at.first * q.stride[1];
-    attention_weights(backend, q, k, heads, options.causal, at, seen, w);
-    if (dv)
-      gemm(backend, Gemm<S>{.m = at.keys,
-                            .n = v_width,
-                            .k = at.queries,
-                            .a = w.data,
-                            .a_row = 1,
-                            .a_col = at.keys,
-                            .b = dy_block,
-                            .b_row = dy.stride[1],
-                            .b_col = 1,
-                            .c = dv.data + at.n * dv.stride[0],
-                            .c_row = dv.stride[1],
-                            .add = true,
-                            .batch = heads,
-                            .a_batch = each,
-                            .b_batch = v_width,
-                            .c_batch = v_width});
+void attention_backward(const B& backend, View<const S, 3> dy, const Attention<S>& a, const AttentionBlocks<B>& blocks,
+                        long* seen, S* weights, S* dweights, View<S, 3> dq, View<S, 3> dk, View<S, 3> dv) {
+  a.for_each_block(blocks, [&](const AttentionBlock& at) {
+    attention_weights(backend, a, at, seen, weights);
+    if (dv) utterance_products(backend, a.turned_scores_by_frames(at, weights, dy, dv));
     if (!dq && !dk) return;
-    gemm(backend, Gemm<S>{.m = at.queries,
-                          .n = at.keys,
-                          .k = v_width,
-                          .a = dy_block,
-                          .a_row = dy.stride[1],
-                          .b = v.data + at.n * v.stride[0],
-                          .b_row = 1,
-                          .b_col = v.stride[1],
-                          .c = dweights,
-                          .c_row = at.keys,
-                          .batch = heads,
-                          .a_batch = v_width,
-                          .b_batch = v_width,
-                          .c_batch = each});
-    const Shape<2> rows{heads * at.queries, at.keys};
-    softmax_backward(backend, View<const S, 2>(dweights, rows), View<const S, 2>(w.data, rows),
-                     Sink<S, 2>(dweights, rows, false));
-    if (dq)
-      gemm(backend, Gemm<S>{.m = at.queries,
-                            .n = width,
-                            .k = at.keys,
-                            .a = dweights,
-                            .a_row = at.keys,
-                            .b = k.data + at.n * k.stride[0],
-                            .b_row = k.stride[1],
-                            .b_col = 1,
-                            .c = dq.data + at.n * dq.stride[0] + at.first * dq.stride[1],
-                            .c_row = dq.stride[1],
-                            .batch = heads,
-                            .a_batch = each,
-                            .b_batch = width,
-                            .c_batch = width});
-    if (dk)
-      gemm(backend, Gemm<S>{.m = at.keys,
-                            .n = width,
-                            .k = at.queries,
-                            .a = dweights,
-                            .a_row = 1,
-                            .a_col = at.keys,
-                            .b = q_block,
-                            .b_row = q.stride[1],
-                            .b_col = 1,
-                            .c = dk.data + at.n * dk.stride[0],
-                            .c_row = dk.stride[1],
-                            .add = true,
-                            .batch = heads,
-                            .a_batch = each,
-                            .b_batch = width,
-                            .c_batch = width});
+    utterance_products(backend, a.frames_by_frames(at, dy, a.v, dweights));
+    const View<S, 2> rows = a.score_rows(at, dweights);
+    softmax_backward(backend, View<const S, 2>(rows), View<const S, 2>(a.score_rows(at, weights)),
+                     Sink<S, 2>(dweights, rows.shape, false));
+    if (dq) utterance_products(backend, a.scores_by_frames(at, dweights, a.k, dq));
+    if (dk) utterance_products(backend, a.turned_scores_by_frames(at, dweights, a.q, dk));
   });
 }
 
@@ -179,11 +189,13 @@ struct AttentionScratch {
   Tensor<B, 1> weights;
   Lengths seen;
 
-  AttentionScratch(Context<B>& ctx, const AttentionOptions& options, long queries, long keys) {
-    const long rows = options.heads * std::min(kernel::attention_block<B>, queries);
+  AttentionScratch(Context<B>& ctx, const kernel::AttentionBlocks<B>& blocks, const AttentionOptions& options,
+                   long keys) {
+    const long rows = blocks.utterances * options.heads * blocks.queries;
     weights = ctx.empty(Shape<1>{rows * keys});
     if (options.causal) seen = ctx.empty_lengths(rows);
   }
+  long* seen_keys() const { return seen ? seen.data() : nullptr; }
 };
 
 }  // namespace detail
@@ -207,25 +219,26 @@ Var<B, 3> attention(const Var<B, 3>& any_q, const Var<B, 3>& k, const Var<B, 3>&
   const Tensor<B, 3> q = ctx.empty(qs);
   kernel::scale(ctx.backend(), factor, detail::flat(any.in()), q.data(), false);
   auto y = ctx.empty(Shape<3>{qs[0], qs[1], vs[2]});
-  const long* counts = lengths ? lengths.data() : nullptr;
+  const auto describe = [q, k, v, options, lengths] {
+    return kernel::Attention<S>{q.in(), k.in(), v.in(), options, lengths ? lengths.data() : nullptr};
+  };
+  const kernel::AttentionBlocks<B> blocks(qs, ks[1], options.heads);
   {
-    const detail::AttentionScratch<B> scratch(ctx, options, qs[1], ks[1]);
-    kernel::attention_forward(ctx.backend(), q.in(), k.in(), v.in(), options, counts,
-                              scratch.seen ? scratch.seen.data() : nullptr, scratch.weights.data(), y.out());
+    const detail::AttentionScratch<B> scratch(ctx, blocks, options, ks[1]);
+    kernel::attention_forward(ctx.backend(), describe(), blocks, scratch.seen_keys(), scratch.weights.data(), y.out());
   }
   return record(
       std::move(y),
-      [x = target(any), q, k, v, options, lengths, factor](Context<B>& c, const Tensor<B, 3>& dy) {
+      [x = target(any), q, k, v, options, blocks, describe, factor](Context<B>& c, const Tensor<B, 3>& dy) {
         const auto dx = c.sink(x), dk = c.sink(k), dv = c.sink(v);
         for (const auto& sink : {dk, dv})
           if (sink && !sink.add) kernel::fill(c.backend(), sink.data, sink.size(), S(0));
         Tensor<B, 3> dq;
         if (dx) dq = c.empty(q.shape());
         {
-          const long queries = q.extent(1), keys = k.extent(1);
-          const detail::AttentionScratch<B> scratch(c, options, queries, keys), more(c, options, queries, keys);
-          kernel::attention_backward(c.backend(), dy.in(), q.in(), k.in(), v.in(), options,
-                                     lengths ? lengths.data() : nullptr, scratch.seen ? scratch.seen.data() : nullptr,
+          const detail::AttentionScratch<B> scratch(c, blocks, options, k.extent(1)),
+              more(c, blocks, {.heads = options.heads}, k.extent(1));
+          kernel::attention_backward(c.backend(), dy.in(), describe(), blocks, scratch.seen_keys(),
                                      scratch.weights.data(), more.weights.data(), dq.out(), View<S, 3>(dk),
                                      View<S, 3>(dv));
         }

@@ -38,27 +38,22 @@ void upload_table(const Cuda& cuda, void* device, const void* host, size_t bytes
 
 namespace detail {
 
+/// What numbers that come from the host follow from. Those of shapes, lengths and options alone a captured graph may
+/// repeat; those of one call it may not.
+enum class HostNumbers { of_this_call, of_shapes };
+
 /// Calls write(pointer) to fill the packed tensor `t` of any backend on the host.
 template <class B, size_t R, class T, class Write>
-void fill_from_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Write& write) {
+void fill_from_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Write& write,
+                    HostNumbers numbers = HostNumbers::of_this_call) {
   if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
     write(t.data());
   } else {
     std::vector<T> host(static_cast<size_t>(t.size()));
     write(host.data());
-    kernel::upload(ctx.backend(), t.data(), host.data(), host.size() * sizeof(T));
-  }
-}
-
-/// The same for what follows from shapes, lengths and options alone, so that a captured graph may repeat it.
-template <class B, size_t R, class T, class Write>
-void fill_table(Context<B>& ctx, const Tensor<B, R, T>& t, const Write& write) {
-  if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
-    write(t.data());
-  } else {
-    std::vector<T> host(static_cast<size_t>(t.size()));
-    write(host.data());
-    kernel::upload_table(ctx.backend(), t.data(), host.data(), host.size() * sizeof(T));
+    const size_t bytes = host.size() * sizeof(T);
+    if (numbers == HostNumbers::of_shapes) kernel::upload_table(ctx.backend(), t.data(), host.data(), bytes);
+    else kernel::upload(ctx.backend(), t.data(), host.data(), bytes);
   }
 }
 
@@ -74,11 +69,10 @@ void read_on_host(Context<B>& ctx, const Tensor<B, R, T>& t, const Read& read) {
   }
 }
 
-/// Rows n·T + t for which keep(n, t), over the real frames of a batch. `by_shape`: `keep` follows from shapes and
-/// lengths alone.
+/// Rows n·T + t for which keep(n, t), over the real frames of a batch.
 template <class B, class Keep>
 FrameRows<B> rows_where(Context<B>& ctx, long batch, long time, const long* lengths, const Keep& keep,
-                        bool by_shape = false) {
+                        HostNumbers numbers = HostNumbers::of_this_call) {
   const auto each = [&](const auto& f) {
     for (long n = 0; n < batch; ++n)
       for (long t = 0; t < (lengths ? lengths[n] : time); ++t)
@@ -87,8 +81,8 @@ FrameRows<B> rows_where(Context<B>& ctx, long batch, long time, const long* leng
   long count = 0;
   each([&](long) { ++count; });
   FrameRows<B> rows = ctx.template empty_of<std::int32_t, 1>({count});
-  const auto write = [&](std::int32_t* to) { each([&](long row) { *to++ = static_cast<std::int32_t>(row); }); };
-  by_shape ? fill_table(ctx, rows, write) : fill_from_host(ctx, rows, write);
+  fill_from_host(
+      ctx, rows, [&](std::int32_t* to) { each([&](long row) { *to++ = static_cast<std::int32_t>(row); }); }, numbers);
   return rows;
 }
 
@@ -99,7 +93,8 @@ template <class B>
 FrameRows<B> valid_rows(const Sequence<B>& x) {
   check_lengths("valid_rows", x);
   return detail::rows_where(
-      x.context(), x.batch(), x.time(), x.length_data(), [](long, long) { return true; }, true);
+      x.context(), x.batch(), x.time(), x.length_data(), [](long, long) { return true; },
+      detail::HostNumbers::of_shapes);
 }
 
 /// Rows of the real frames that `marks` (N · T on the host, row-major, nonzero: chosen) chooses, or of those that it

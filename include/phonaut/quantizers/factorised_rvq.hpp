@@ -199,11 +199,9 @@ struct FactorisedResidualQuantizer {
           to[row] = used ? S(1.0 / static_cast<double>(utterances * x.length(n))) : S(0);
         }
     };
-    if (!kept) {
-      detail::fill_table(ctx, weights, weigh);
-      return {ctx.constant(weights), code};
-    }
-    detail::fill_from_host(ctx, weights, weigh);
+    detail::fill_from_host(ctx, weights, weigh,
+                           kept ? detail::HostNumbers::of_this_call : detail::HostNumbers::of_shapes);
+    if (!kept) return {ctx.constant(weights), code};
     const auto column = [](const auto& t) { return View<std::int32_t, 2>(t.data(), {t.size(), 1}); };
     const auto masked = ctx.template empty_of<std::int32_t, 1>({code.size()}),
                rows = ctx.template empty_of<std::int32_t, 1>({static_cast<long>(dropped.size())});
