@@ -120,33 +120,12 @@ void relative_attention_backward(const Cuda& cuda, const RelativeAttention<float
                          dscores(n, h, t, s) = seen ? weights(n, h, t, s) * (dweights(n, h, t, s) - along) : 0.f;
                        }
                      });
-  // Rows of dscores (or its columns, for the keys) times frames.
-  const auto product = [&](const HeadFrames<float>& to, const View<const float, 3>& from, bool transposed) {
-    if (!to.frames.data || width == 0) return;
-    const long each = queries * keys;
-    utterance_products(cuda, UtteranceProducts<float>{.first = {.m = transposed ? keys : queries,
-                                                                .n = width,
-                                                                .k = transposed ? queries : keys,
-                                                                .a = scratch,
-                                                                .a_row = transposed ? 1 : keys,
-                                                                .a_col = transposed ? keys : 1,
-                                                                .b = from.data,
-                                                                .b_row = from.stride[1],
-                                                                .b_col = 1,
-                                                                .c = to.frames.data,
-                                                                .c_row = to.frames.stride[1],
-                                                                .add = to.add,
-                                                                .batch = heads,
-                                                                .a_batch = each,
-                                                                .b_batch = width,
-                                                                .c_batch = width},
-                                                      .utterances = batch,
-                                                      .a_step = heads * each,
-                                                      .b_step = from.stride[0],
-                                                      .c_step = to.frames.stride[0]});
+  const auto product = [&](Over over, const HeadFrames<float>& to, View<const float, 3> from) {
+    if (to.frames.data && width > 0)
+      utterance_products(cuda, scores_by_frames(over, View<const float, 4>(dscores), from, to.frames, to.add));
   };
-  product(dq, a.k, false);
-  product(dk, a.q, true);
+  product(Over::keys, dq, a.k);
+  product(Over::queries, dk, a.q);
   constexpr int kAtOnce = 4;  // channels of a position, of which there are few
   for (long c0 = 0; c0 < place; c0 += kAtOnce) {
     const long count = std::min<long>(kAtOnce, place - c0);

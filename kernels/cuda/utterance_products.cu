@@ -62,7 +62,7 @@ void utterance_products(const Cuda& cuda, const UtteranceProducts<float>& p) {
   if (asked == Way::tiles || (asked == Way::by_size && calls.utterances > 1 && !outlasts_launch(calls.first)))
     return cuda::products_in_tiles(cuda, p);
   for (long u = 0; u < calls.utterances; ++u) gemm(cuda, calls.of(u));
-  if (ragged && !p.first.add && (p.limit_m || p.limit_n)) clear_beyond_limits(cuda, p);
+  if (ragged && !p.first.add && (p.limits.m || p.limits.n)) clear_beyond_limits(cuda, p);
 }
 
 }  // namespace phonaut::kernel

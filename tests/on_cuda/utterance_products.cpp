@@ -80,7 +80,7 @@ class Operands {
     all.b_step = b_rows * (p.heads * b_columns + 3) + 1;
     all.c_step = p.heads * g.c_batch;
     all.lengths = p.lengths.empty() ? nullptr : p.lengths.data();
-    all.limit_m = p.limit_m, all.limit_n = p.limit_n, all.limit_k = p.limit_k;
+    all.limits = {p.limit_m, p.limit_n, p.limit_k};
     a = numbers(p.utterances * all.a_step + 1, 1);
     b = numbers(p.utterances * all.b_step + 1, 2);
     c = numbers(p.utterances * all.c_step + 1, 3);

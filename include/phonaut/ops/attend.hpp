@@ -8,6 +8,12 @@ namespace phonaut {
 
 namespace kernel {
 
+/// The first heads of weights (N, H, T, S).
+template <class S>
+View<S, 4> first_heads(View<S, 4> weights, long heads) {
+  weights.shape[1] = heads;
+  return weights;
+}
 /// Sets the weights (N, H, T, S) of heads from `heads` on to 0.
 template <class B, class S>
 void clear_unused_heads(const B& backend, View<S, 4> weights, long heads) {
@@ -20,83 +26,22 @@ void clear_unused_heads(const B& backend, View<S, 4> weights, long heads) {
 template <class B, class S>
 void attend_forward(const B& backend, View<const S, 4> weights, View<const S, 3> v, long heads, const long* lengths,
                     View<S, 3> y) {
-  const long width = v.shape[2] / heads;
-  utterance_products(backend, UtteranceProducts<S>{.first = {.m = weights.shape[2],
-                                                             .n = width,
-                                                             .k = weights.shape[3],
-                                                             .a = weights.data,
-                                                             .a_row = weights.stride[2],
-                                                             .b = v.data,
-                                                             .b_row = v.stride[1],
-                                                             .b_col = 1,
-                                                             .c = y.data,
-                                                             .c_row = y.stride[1],
-                                                             .batch = heads,
-                                                             .a_batch = weights.stride[1],
-                                                             .b_batch = width,
-                                                             .c_batch = width},
-                                                   .utterances = v.shape[0],
-                                                   .a_step = weights.stride[0],
-                                                   .b_step = v.stride[0],
-                                                   .c_step = y.stride[0],
-                                                   .lengths = lengths,
-                                                   .limit_m = true,
-                                                   .limit_k = true});
+  utterance_products(
+      backend, scores_by_frames(Over::keys, first_heads(weights, heads), v, y).within(lengths, {.m = true, .k = true}));
 }
 /// dweights = dy vᵀ and dv = weightsᵀ dy, head by head.
 template <class B, class S>
 void attend_backward(const B& backend, View<const S, 3> dy, View<const S, 4> weights, View<const S, 3> v, long heads,
                      const long* lengths, Sink<S, 4> dweights, Sink<S, 3> dv) {
-  const long queries = weights.shape[2], keys = weights.shape[3], width = v.shape[2] / heads;
   if (dweights) {
-    if (!dweights.add) clear_unused_heads(backend, View<S, 4>(dweights), heads);
-    utterance_products(backend, UtteranceProducts<S>{.first = {.m = queries,
-                                                               .n = keys,
-                                                               .k = width,
-                                                               .a = dy.data,
-                                                               .a_row = dy.stride[1],
-                                                               .b = v.data,
-                                                               .b_row = 1,
-                                                               .b_col = v.stride[1],
-                                                               .c = dweights.data,
-                                                               .c_row = dweights.stride[2],
-                                                               .add = dweights.add,
-                                                               .batch = heads,
-                                                               .a_batch = width,
-                                                               .b_batch = width,
-                                                               .c_batch = dweights.stride[1]},
-                                                     .utterances = v.shape[0],
-                                                     .a_step = dy.stride[0],
-                                                     .b_step = v.stride[0],
-                                                     .c_step = dweights.stride[0],
-                                                     .lengths = lengths,
-                                                     .limit_m = true,
-                                                     .limit_n = true});
+    const View<S, 4> to(dweights);
+    if (!dweights.add) clear_unused_heads(backend, to, heads);
+    utterance_products(
+        backend, frames_by_frames(dy, v, first_heads(to, heads), dweights.add).within(lengths, {.m = true, .n = true}));
   }
   if (dv)
-    utterance_products(backend, UtteranceProducts<S>{.first = {.m = keys,
-                                                               .n = width,
-                                                               .k = queries,
-                                                               .a = weights.data,
-                                                               .a_row = 1,
-                                                               .a_col = weights.stride[2],
-                                                               .b = dy.data,
-                                                               .b_row = dy.stride[1],
-                                                               .b_col = 1,
-                                                               .c = dv.data,
-                                                               .c_row = dv.stride[1],
-                                                               .add = dv.add,
-                                                               .batch = heads,
-                                                               .a_batch = weights.stride[1],
-                                                               .b_batch = width,
-                                                               .c_batch = width},
-                                                     .utterances = v.shape[0],
-                                                     .a_step = weights.stride[0],
-                                                     .b_step = dy.stride[0],
-                                                     .c_step = dv.stride[0],
-                                                     .lengths = lengths,
-                                                     .limit_m = true,
-                                                     .limit_k = true});
+    utterance_products(backend, scores_by_frames(Over::queries, first_heads(weights, heads), dy, View<S, 3>(dv), dv.add)
+                                    .within(lengths, {.m = true, .k = true}));
 }
 
 }  // namespace kernel

@@ -54,102 +54,38 @@ struct Attention {
       }
     }
   }
-  /// Numbers of one utterance's scores, which are rows of at.keys, heads outermost.
-  long scores_step(const AttentionBlock& at) const { return options.heads * at.queries * at.keys; }
-  View<S, 2> score_rows(const AttentionBlock& at, S* scores) const {
-    return {scores, {at.utterances * options.heads * at.queries, at.keys}};
-  }
 
-  /// scores = x yᵀ: of the block's frames of x, which go with its queries, and frames of y, which go with keys.
-  UtteranceProducts<S> frames_by_frames(const AttentionBlock& at, View<const S, 3> x, View<const S, 3> y,
-                                        S* scores) const {
-    const long each = x.shape[2] / options.heads;
-    return {.first = {.m = at.queries,
-                      .n = at.keys,
-                      .k = each,
-                      .a = x.data + at.n * x.stride[0] + at.first * x.stride[1],
-                      .a_row = x.stride[1],
-                      .b = y.data + at.n * y.stride[0],
-                      .b_row = 1,
-                      .b_col = y.stride[1],
-                      .c = scores,
-                      .c_row = at.keys,
-                      .batch = options.heads,
-                      .a_batch = each,
-                      .b_batch = each,
-                      .c_batch = at.queries * at.keys},
-            .utterances = at.utterances,
-            .a_step = x.stride[0],
-            .b_step = y.stride[0],
-            .c_step = scores_step(at),
-            .lengths = lengths ? lengths + at.n : nullptr,
-            .limit_n = true};
+  /// The block's scores (utterances, heads, queries, keys), and the same as rows.
+  View<S, 4> scores(const AttentionBlock& at, S* memory) const {
+    return {memory, {at.utterances, options.heads, at.queries, at.keys}};
   }
-  /// y = scores x: frames of y go with the block's queries, those of x with keys.
-  UtteranceProducts<S> scores_by_frames(const AttentionBlock& at, const S* scores, View<const S, 3> x,
-                                        View<S, 3> y) const {
-    const long each = x.shape[2] / options.heads;
-    return {.first = {.m = at.queries,
-                      .n = each,
-                      .k = at.keys,
-                      .a = scores,
-                      .a_row = at.keys,
-                      .b = x.data + at.n * x.stride[0],
-                      .b_row = x.stride[1],
-                      .b_col = 1,
-                      .c = y.data + at.n * y.stride[0] + at.first * y.stride[1],
-                      .c_row = y.stride[1],
-                      .batch = options.heads,
-                      .a_batch = at.queries * at.keys,
-                      .b_batch = each,
-                      .c_batch = each},
-            .utterances = at.utterances,
-            .a_step = scores_step(at),
-            .b_step = x.stride[0],
-            .c_step = y.stride[0],
-            .lengths = lengths ? lengths + at.n : nullptr,
-            .limit_k = true};
+  View<S, 2> rows(const AttentionBlock& at, S* memory) const {
+    return {memory, {at.utterances * options.heads * at.queries, at.keys}};
   }
-  /// y += scoresᵀ x: frames of y go with keys, those of x with the block's queries.
-  UtteranceProducts<S> turned_scores_by_frames(const AttentionBlock& at, const S* scores, View<const S, 3> x,
-                                               View<S, 3> y) const {
-    const long each = x.shape[2] / options.heads;
-    return {.first = {.m = at.keys,
-                      .n = each,
-                      .k = at.queries,
-                      .a = scores,
-                      .a_row = 1,
-                      .a_col = at.keys,
-                      .b = x.data + at.n * x.stride[0] + at.first * x.stride[1],
-                      .b_row = x.stride[1],
-                      .b_col = 1,
-                      .c = y.data + at.n * y.stride[0],
-                      .c_row = y.stride[1],
-                      .add = true,
-                      .batch = options.heads,
-                      .a_batch = at.queries * at.keys,
-                      .b_batch = each,
-                      .c_batch = each},
-            .utterances = at.utterances,
-            .a_step = scores_step(at),
-            .b_step = x.stride[0],
-            .c_step = y.stride[0],
-            .lengths = lengths ? lengths + at.n : nullptr,
-            .limit_m = true};
-  }
+  const long* lengths_of(const AttentionBlock& at) const { return lengths ? lengths + at.n : nullptr; }
 };
 
-/// weights (utterances, heads, queries, keys) = softmax of q kᵀ. `seen`, with room for their rows, is scratch for the
-/// causal mask.
+/// Frames of the block's utterances from `first` on.
+template <class S>
+View<S, 3> frames_of(const AttentionBlock& at, View<S, 3> x, long first) {
+  x.data += at.n * x.stride[0] + first * x.stride[1];
+  return x;
+}
+
+/// The block's weights = softmax of q kᵀ. `seen`, with room for their rows, is scratch for the causal mask.
 template <class B, class S>
 void attention_weights(const B& backend, const Attention<S>& a, const AttentionBlock& at, long* seen, S* weights) {
-  utterance_products(backend, a.frames_by_frames(at, a.q, a.k, weights));
-  const View<S, 2> rows = a.score_rows(at, weights);
+  const long* lengths = a.lengths_of(at);
+  utterance_products(backend,
+                     frames_by_frames(frames_of(at, a.q, at.first), frames_of(at, a.k, 0), a.scores(at, weights))
+                         .within(lengths, {.n = true}));
+  const View<S, 2> rows = a.rows(at, weights);
   const long each = a.options.heads * at.queries;  // rows of an utterance
-  const long* limits = a.lengths && at.utterances > 1 ? a.lengths + at.n : nullptr;
+  if (at.utterances == 1) lengths = nullptr;       // which has at.keys
   for (long i = 0; a.options.causal && i < rows.shape[0]; ++i)
-    seen[i] = std::min(limits ? std::min(at.keys, limits[i / each]) : at.keys, at.first + i % at.queries + 1);
-  softmax_forward(backend, View<const S, 2>(rows), a.options.causal ? seen : limits, a.options.causal ? 1 : each, rows);
+    seen[i] = std::min(lengths ? std::min(at.keys, lengths[i / each]) : at.keys, at.first + i % at.queries + 1);
+  softmax_forward(backend, View<const S, 2>(rows), a.options.causal ? seen : lengths, a.options.causal ? 1 : each,
+                  rows);
 }
 
 /// y (N, T, C) = weights v, head by head; q must be scaled. `weights` is scratch for one block.
@@ -158,7 +94,9 @@ void attention_forward(const B& backend, const Attention<S>& a, const AttentionB
                        S* weights, View<S, 3> y) {
   a.for_each_block(blocks, [&](const AttentionBlock& at) {
     attention_weights(backend, a, at, seen, weights);
-    utterance_products(backend, a.scores_by_frames(at, weights, a.v, y));
+    utterance_products(backend, scores_by_frames(Over::keys, View<const S, 4>(a.scores(at, weights)),
+                                                 frames_of(at, a.v, 0), frames_of(at, y, at.first))
+                                    .within(a.lengths_of(at), {.k = true}));
   });
 }
 /// With P the weights: dv = Pᵀ dy, dP = dy vᵀ, dS = P (dP - <dP, P>), dq = dS k (of the scaled q), dk = dSᵀ q. dk and
@@ -167,15 +105,26 @@ template <class B, class S>
 void attention_backward(const B& backend, View<const S, 3> dy, const Attention<S>& a, const AttentionBlocks<B>& blocks,
                         long* seen, S* weights, S* dweights, View<S, 3> dq, View<S, 3> dk, View<S, 3> dv) {
   a.for_each_block(blocks, [&](const AttentionBlock& at) {
+    const long* lengths = a.lengths_of(at);
+    const auto dy_here = frames_of(at, dy, at.first);
+    const auto onto_keys = [&](S* scores, View<const S, 3> x, View<S, 3> to) {
+      utterance_products(backend, scores_by_frames(Over::queries, View<const S, 4>(a.scores(at, scores)), x,
+                                                   frames_of(at, to, 0), true)
+                                      .within(lengths, {.m = true}));
+    };
     attention_weights(backend, a, at, seen, weights);
-    if (dv) utterance_products(backend, a.turned_scores_by_frames(at, weights, dy, dv));
+    if (dv) onto_keys(weights, dy_here, dv);
     if (!dq && !dk) return;
-    utterance_products(backend, a.frames_by_frames(at, dy, a.v, dweights));
-    const View<S, 2> rows = a.score_rows(at, dweights);
-    softmax_backward(backend, View<const S, 2>(rows), View<const S, 2>(a.score_rows(at, weights)),
+    utterance_products(
+        backend, frames_by_frames(dy_here, frames_of(at, a.v, 0), a.scores(at, dweights)).within(lengths, {.n = true}));
+    const View<S, 2> rows = a.rows(at, dweights);
+    softmax_backward(backend, View<const S, 2>(rows), View<const S, 2>(a.rows(at, weights)),
                      Sink<S, 2>(dweights, rows.shape, false));
-    if (dq) utterance_products(backend, a.scores_by_frames(at, dweights, a.k, dq));
-    if (dk) utterance_products(backend, a.turned_scores_by_frames(at, dweights, a.q, dk));
+    if (dq)
+      utterance_products(backend, scores_by_frames(Over::keys, View<const S, 4>(a.scores(at, dweights)),
+                                                   frames_of(at, a.k, 0), frames_of(at, dq, at.first))
+                                      .within(lengths, {.k = true}));
+    if (dk) onto_keys(dweights, frames_of(at, a.q, at.first), dk);
   });
 }
 
