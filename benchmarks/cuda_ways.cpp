@@ -88,26 +88,37 @@ const AttentionWork attentions[] = {
     {"Transformer, long", 2, 3000, 12, 64},
 };
 
-/// Values by their weights, in utterances of which the shortest has half of the frames of the longest.
+/// Values by their weights and both gradients, in utterances of one length, and in utterances of which the shortest has
+/// half of the frames of the longest.
 void time_products(const Cuda& cuda, const AttentionWork& work, bool small, double seconds,
                    std::vector<std::string>& rows) {
   Context<Cuda> ctx(cuda);
   const long frames = small ? 9 : work.frames, width = small ? 3 : work.width;
   const auto weights = ctx.full(Shape<4>{work.batch, work.heads, frames, frames}, 0.01f);
   const auto values = ctx.full(Shape<3>{work.batch, frames, work.heads * width}, 0.5f), y = ctx.zeros(values.shape());
-  std::vector<long> lengths;
-  double flops = 0;
-  for (long n = 0; n < work.batch; ++n) {
-    const long length = frames - n * frames / (2 * work.batch);
-    lengths.push_back(length);
-    flops += 2.0 * static_cast<double>(work.heads * length * length * width);
-  }
+  const auto dweights = ctx.zeros(weights.shape());
+  const auto dvalues = ctx.zeros(values.shape());
   using Way = cuda::ProductWay;
   const std::vector<std::pair<const char*, Way>> ways{
       {"chosen", Way::by_size}, {"cuBLASLt", Way::library}, {"own tiles", Way::tiles}};
-  rows.push_back(times(cuda, concat("products of attention, ", work.from), flops, seconds, ways, [&] {
-    kernel::attend_forward(cuda, weights.in(), values.in(), work.heads, lengths.data(), y.out());
-  }));
+  for (const bool ragged : {false, true}) {
+    std::vector<long> lengths;
+    double flops = 0;
+    for (long n = 0; n < work.batch; ++n) {
+      const long length = ragged ? frames - n * frames / (2 * (work.batch - 1)) : frames;
+      lengths.push_back(length);
+      flops += 2.0 * static_cast<double>(work.heads * length * length * width);
+    }
+    const std::string name = concat("products of attention, ", work.from, ragged ? ", padded" : "");
+    rows.push_back(times(cuda, name + ", forward", flops, seconds, ways, [&] {
+      kernel::attend_forward(cuda, weights.in(), values.in(), work.heads, lengths.data(), y.out());
+    }));
+    rows.push_back(times(cuda, name + ", backward", 2 * flops, seconds, ways, [&] {
+      kernel::attend_backward(cuda, y.in(), weights.in(), values.in(), work.heads, lengths.data(),
+                              Sink<float, 4>(dweights.data(), dweights.shape(), false),
+                              Sink<float, 3>(dvalues.data(), dvalues.shape(), false));
+    }));
+  }
 }
 
 /// Log-mel features of 16 utterances of 10 s, forward and to the gradient of the samples. In a size that blocks have no

@@ -37,9 +37,8 @@ __global__ void __launch_bounds__(tile_threads)
 
 template <int Columns>
 void in_tiles_of(const Cuda& cuda, const kernel::UtteranceProducts<float>& p) {
-  const auto tiles = [](long n, long each) { return (n + each - 1) / each; };
   const long columns = tiles(p.first.n, tile_step * Columns);
-  const Grid grid{tiles(p.first.m, tile_size) * columns, tile_threads, std::min(p.utterances * p.first.batch, 65535L)};
+  const Grid grid{tiles(p.first.m) * columns, tile_threads, std::min(p.utterances * p.first.batch, 65535L)};
   with_any(p.first.activation, [&]<class F>(F f) {
     launch(cuda, "matrix products in tiles", grid, products_kernel<Columns, F>, p, columns, f);
   });

@@ -1,6 +1,7 @@
 #include "phonaut/ops/softmax.hpp"
 
 #include "elementwise.cuh"
+#include "phonaut/ops/attention.hpp"
 #include "phonaut/ops/log_softmax.hpp"
 #include "softmax_row.cuh"
 
@@ -14,6 +15,16 @@ void softmax_forward(const Cuda& cuda, View<const float, 2> x, const long* lengt
   cuda::for_each_row(cuda, "softmax", rows, width, [=] __device__(const cuda::Team& team, long r) {
     const long n = row_length(real, rows_per_length, width, r);
     cuda::softmax_row(team, x.row(r), n, width, y.row(r));
+  });
+}
+void causal_softmax(const Cuda& cuda, View<float, 2> rows, const long* lengths, long rows_per_length, long first,
+                    long queries, long*) {
+  const long width = rows.shape[1];
+  const cuda::Brought<long> brought(cuda, lengths, lengths ? rows.shape[0] / rows_per_length : 0);
+  const long* real = brought.data();
+  cuda::for_each_row(cuda, "softmax", rows.shape[0], width, [=] __device__(const cuda::Team& team, long r) {
+    const long n = row_length(real, rows_per_length, width, r), seen = first + r % queries + 1;
+    cuda::softmax_row(team, rows.row(r), n < seen ? n : seen, width, rows.row(r));
   });
 }
 void softmax_backward(const Cuda& cuda, View<const float, 2> dy, View<const float, 2> y, Sink<float, 2> dx) {

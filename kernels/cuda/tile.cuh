@@ -1,11 +1,14 @@
 #pragma once
-// A tile of a matrix product in registers, for kernels that do something with it other than cuBLAS does.
+// A tile of a matrix product in registers, for products that cuBLASLt is no good for, and kernels that go on with one.
 #include "cuda.cuh"
 
 namespace phonaut::cuda {
 
 constexpr int tile_size = 64, tile_depth = 16, tile_each = 4, tile_step = tile_size / tile_each;
 constexpr int tile_threads = tile_step * tile_step;
+
+/// How many tiles cover n rows or columns.
+inline long tiles(long n, long each = tile_size) { return (n + each - 1) / each; }
 
 /// Element (i, p) of an operand is data[i · outer + p · inner], for `count` rows i.
 struct TileOperand {

@@ -10,10 +10,9 @@ namespace phonaut::kernel {
 
 namespace {
 
-/// Own tiles multiply at 0.2 TFLOP/s on each of 130 multiprocessors or so, 0.3 ns for a tile and a term of its sums:
-/// with this many of both, the products of one call would take as long as the launch of the library's. Reasoned, not
-/// measured.
-constexpr long tiles_by_terms = 16 * 1024;
+// Own tiles multiply at 0.2 TFLOP/s on each of 130 multiprocessors or so: 41 ns for a term of the sums of a tile. A
+// call of the library takes no less than its launch. Reasoned, not measured.
+constexpr long multiprocessors = 130, term_ns = 41, launch_ns = 5000;
 
 bool limited(const UtteranceProducts<float>& p) {
   for (long u = 0; p.lengths && u < p.utterances; ++u) {
@@ -23,27 +22,27 @@ bool limited(const UtteranceProducts<float>& p) {
   return false;
 }
 
-bool outlasts_launch(const Gemm<float>& g) {
-  const auto tiles = [](long n) { return (n + cuda::tile_size - 1) / cuda::tile_size; };
-  return g.batch * tiles(g.m) * tiles(g.n) * g.k >= tiles_by_terms;
+/// Than a call of the library for each utterance.
+bool quicker_in_tiles(const UtteranceProducts<float>& p) {
+  const Gemm<float>& g = p.first;
+  const long tiles = p.utterances * g.batch * cuda::tiles(g.m) * cuda::tiles(g.n);
+  return (tiles + multiprocessors - 1) / multiprocessors * g.k * term_ns < p.utterances * launch_ns;
 }
 
-/// Sets what the results have beyond the limits to 0.
+}  // namespace
+
 void clear_beyond_limits(const Cuda& cuda, const UtteranceProducts<float>& on_host) {
   const Gemm<float>& full = on_host.first;
   const cuda::Brought<long> lengths(cuda, on_host.lengths, on_host.utterances);
   UtteranceProducts<float> p = on_host;
   p.lengths = lengths.data();
   const long heads = full.batch, m = full.m;
-  cuda::for_each_at(cuda, "clearing the padding of products", p.utterances * heads * m, full.n,
-                    [=] __device__(long row, long c) {
-                      const long r = row % m, h = row / m % heads;
-                      const Gemm<float> g = p.of(row / m / heads);
-                      if (r >= g.m || c >= g.n) g.c[h * g.c_batch + r * g.c_row + c] = 0;
-                    });
+  cuda::for_each_at(cuda, "clear_beyond_limits", p.utterances * heads * m, full.n, [=] __device__(long row, long c) {
+    const long r = row % m, h = row / m % heads;
+    const Gemm<float> g = p.of(row / m / heads);
+    if (r >= g.m || c >= g.n) g.c[h * g.c_batch + r * g.c_row + c] = 0;
+  });
 }
-
-}  // namespace
 
 void utterance_products(const Cuda& cuda, const UtteranceProducts<float>& p) {
   const bool ragged = limited(p);
@@ -59,8 +58,8 @@ void utterance_products(const Cuda& cuda, const UtteranceProducts<float>& p) {
   }
   using Way = cuda::ProductWay;
   const Way asked = cuda::way<Way>();
-  if (asked == Way::tiles || (asked == Way::by_size && calls.utterances > 1 && !outlasts_launch(calls.first)))
-    return cuda::products_in_tiles(cuda, p);
+  if (asked == Way::tiles || (asked == Way::by_size && calls.utterances > 1 && quicker_in_tiles(calls)))
+    return cuda::products_in_tiles(cuda, calls);
   for (long u = 0; u < calls.utterances; ++u) gemm(cuda, calls.of(u));
   if (ragged && !p.first.add && (p.limits.m || p.limits.n)) clear_beyond_limits(cuda, p);
 }

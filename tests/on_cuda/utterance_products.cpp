@@ -11,6 +11,9 @@
 #include "phonaut/ops/utterance_products.hpp"
 #include "product_way.hpp"
 #include "way.hpp"
+#ifdef PHONAUT_EMULATE_GPU
+#include "emulator.hpp"
+#endif
 
 using namespace phonaut;
 using cuda::ProductWay;
@@ -44,9 +47,9 @@ std::vector<Problem> problems() {
   all.push_back({0, 2, 3, 3, 3, {}});
   all.push_back({2, 0, 3, 3, 3, {2, 2}, true});
   all.push_back({2, 2, 0, 3, 3, {0, 0}, true});
-  all.push_back({2, 2, 3, 4, 0, {2, 3}, true});                  // sums of nothing
-  all.push_back({2, 3, 130, 130, 3, {100, 130}, true, true});    // less than a launch takes, on a GPU
-  all.push_back({2, 20, 200, 140, 70, {200, 33}, true, false});  // more: 20 · 4 · 3 tiles of 70 terms
+  all.push_back({2, 2, 3, 4, 0, {2, 3}, true});  // sums of nothing
+  all.push_back({2, 3, 130, 130, 3, {100, 130}, true, true});
+  all.push_back({2, 20, 200, 140, 70, {200, 33}, true, false});
   return all;
 }
 
@@ -189,3 +192,23 @@ TEST_CASE("products of utterances see what their lengths say, in each way on Cud
     }
   }
 }
+
+#ifdef PHONAUT_EMULATE_GPU
+TEST_CASE("products of utterances take few launches", "[cuda][products]") {
+  const auto launches = [](ProductWay way, const Problem& p) {
+    const long before = emulator::launches();
+    CHECK(error_on_cuda(way, p) < limit);
+    return emulator::launches() - before;
+  };
+  // Lengths are brought by a launch of their own.
+  const Problem even{5, 3, 9, 12, 9, {}}, ragged{5, 3, 9, 12, 9, {9, 1, 0, 4, 5}, true, false, true};
+  CHECK(launches(ProductWay::tiles, even) == 1);
+  CHECK(launches(ProductWay::by_size, even) == 1);
+  CHECK(launches(ProductWay::tiles, ragged) == 2);
+  CHECK(launches(ProductWay::by_size, ragged) == 2);
+  // 480 tiles of 70 terms would keep 130 multiprocessors busy for 11 us, two calls of the library for 10.
+  const Problem large{2, 20, 200, 140, 70, {70, 33}, false, false, true};
+  CHECK(launches(ProductWay::by_size, large) == 0);  // those of the library do not count
+  CHECK(launches(ProductWay::library, large) == 0);
+}
+#endif

@@ -27,8 +27,8 @@ namespace detail {
 }  // namespace detail
 
 /// A tensor in a computation. It carries its context, so that layers and user code never pass one along. Copying is
-/// cheap and shares the elements. A Var must not outlive its context. One that holds nothing is false; `context` of it,
-/// which every op asks for first, throws StateError.
+/// cheap and shares the elements. A Var must not outlive its context. One that holds nothing is false; to an op it
+/// is a shape of zeros, and `context` of it, without which no op computes, throws StateError.
 template <class B, size_t R>
 class Var {
  public:
@@ -105,8 +105,8 @@ class State {
 namespace detail {
 
 /// What an op takes as a weight: a Param, a Var that stands in for one (a weight that is computed), or nothing.
-/// Refers to its argument, so it lives only as long as the call. Asking nothing for its tensor throws ConfigError: an op
-/// that needs a weight was given a layer's absent one.
+/// Refers to its argument, so it lives only as long as the call. Asking nothing for its tensor throws ConfigError: an
+/// op that needs a weight was given a layer's absent one.
 template <class B, size_t R>
 class Operand {
  public:

@@ -21,6 +21,7 @@ void clear_unused_heads(const B& backend, View<S, 4> weights, long heads) {
   for (long n = 0; unused > 0 && n < weights.shape[0]; ++n)
     fill(backend, weights.data + n * weights.stride[0] + heads * weights.stride[1], unused, S(0));
 }
+void clear_unused_heads(const Cuda& cuda, View<float, 4> weights, long heads);
 
 /// y[n, t, h·D + d] = Σ_s weights[n, h, t, s] v[n, s, h·D + d] over the frames below the length, 0 beyond it.
 template <class B, class S>

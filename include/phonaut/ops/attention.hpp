@@ -72,20 +72,29 @@ View<S, 3> frames_of(const AttentionBlock& at, View<S, 3> x, long first) {
   return x;
 }
 
-/// The block's weights = softmax of q kᵀ. `seen`, with room for their rows, is scratch for the causal mask.
+/// softmax_forward in place, where the rows are those of `queries` queries over and over, and query i sees no more than
+/// the keys 0 … first + i. `seen`, as many numbers as there are rows, is scratch on the host.
+template <class B, class S>
+void causal_softmax(const B& backend, View<S, 2> rows, const long* lengths, long rows_per_length, long first,
+                    long queries, long* seen) {
+  for (long r = 0; r < rows.shape[0]; ++r)
+    seen[r] = std::min(row_length(lengths, rows_per_length, rows.shape[1], r), first + r % queries + 1);
+  softmax_forward(backend, View<const S, 2>(rows), seen, 1, rows);
+}
+/// Needs no `seen`.
+void causal_softmax(const Cuda& cuda, View<float, 2> rows, const long* lengths, long rows_per_length, long first,
+                    long queries, long* seen);
+
+/// The block's weights = softmax of q kᵀ. Of shorter utterances in it the scores beyond their keys are never looked at.
 template <class B, class S>
 void attention_weights(const B& backend, const Attention<S>& a, const AttentionBlock& at, long* seen, S* weights) {
-  const long* lengths = a.lengths_of(at);
   utterance_products(backend,
-                     frames_by_frames(frames_of(at, a.q, at.first), frames_of(at, a.k, 0), a.scores(at, weights))
-                         .within(lengths, {.n = true}));
+                     frames_by_frames(frames_of(at, a.q, at.first), frames_of(at, a.k, 0), a.scores(at, weights)));
   const View<S, 2> rows = a.rows(at, weights);
-  const long each = a.options.heads * at.queries;  // rows of an utterance
-  if (at.utterances == 1) lengths = nullptr;       // which has at.keys
-  for (long i = 0; a.options.causal && i < rows.shape[0]; ++i)
-    seen[i] = std::min(lengths ? std::min(at.keys, lengths[i / each]) : at.keys, at.first + i % at.queries + 1);
-  softmax_forward(backend, View<const S, 2>(rows), a.options.causal ? seen : lengths, a.options.causal ? 1 : each,
-                  rows);
+  const long* lengths = at.utterances > 1 ? a.lengths_of(at) : nullptr;  // one alone has at.keys
+  const long rows_per_length = a.options.heads * at.queries;
+  if (a.options.causal) causal_softmax(backend, rows, lengths, rows_per_length, at.first, at.queries, seen);
+  else softmax_forward(backend, View<const S, 2>(rows), lengths, rows_per_length, rows);
 }
 
 /// y (N, T, C) = weights v, head by head; q must be scaled. `weights` is scratch for one block.
@@ -142,7 +151,7 @@ struct AttentionScratch {
                    long keys) {
     const long rows = blocks.utterances * options.heads * blocks.queries;
     weights = ctx.empty(Shape<1>{rows * keys});
-    if (options.causal) seen = ctx.empty_lengths(rows);
+    if (options.causal && blocks.on_host) seen = ctx.empty_lengths(rows);
   }
   long* seen_keys() const { return seen ? seen.data() : nullptr; }
 };

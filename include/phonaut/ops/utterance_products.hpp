@@ -1,7 +1,6 @@
 #pragma once
 // The matrix products of attention: one for each head of each utterance, over the frames that the utterance has.
 #include <algorithm>
-#include <type_traits>
 
 #include "phonaut/core/view.hpp"
 #include "phonaut/ops/gemm.hpp"
@@ -34,7 +33,7 @@ struct UtteranceProducts {
     return p;
   }
   /// The products of utterance u.
-  PHONAUT_HD Gemm<S> of(long u) const {
+  PHONAUT_HD PHONAUT_INLINE Gemm<S> of(long u) const {
     Gemm<S> g = first;
     g.a += u * a_step;
     g.b += u * b_step;
@@ -106,22 +105,32 @@ UtteranceProducts<S> scores_by_frames(Over over, View<const S, 4> scores, View<c
           .c_step = y.stride[0]};
 }
 
-/// Utterance after utterance: the products of one fill a processor.
-template <class B, class S>
-void utterance_products(const B& backend, const UtteranceProducts<S>& p) {
-  static_assert(std::is_same_v<typename B::Memory, HostMemory>, "what lies beyond the limits is cleared on the host");
+/// Sets what the results have beyond the limits to 0.
+template <class S>
+void clear_beyond_limits(const Reference&, const UtteranceProducts<S>& p) {
   for (long u = 0; u < p.utterances; ++u) {
     const Gemm<S> g = p.of(u);
-    if (g.m > 0 && g.n > 0) gemm(backend, g);
-    if (g.add || (g.m == p.first.m && g.n == p.first.n)) continue;
     for (long q = 0; q < g.batch; ++q)
-      for (long i = 0; i < p.first.m; ++i) {
+      for (long i = g.n < p.first.n ? 0 : g.m; i < p.first.m; ++i) {
         S* row = g.c + q * g.c_batch + i * g.c_row;
         std::fill(row + (i < g.m ? g.n : 0), row + p.first.n, S(0));
       }
   }
 }
-/// All of them at once, unless those of one utterance take longer than a launch.
+void clear_beyond_limits(const Cpu& cpu, const UtteranceProducts<float>& p);
+void clear_beyond_limits(const Cuda& cuda, const UtteranceProducts<float>& p);
+
+/// Utterance after utterance: the products of one fill a processor.
+template <class B, class S>
+void utterance_products(const B& backend, const UtteranceProducts<S>& p) {
+  for (long u = 0; u < p.utterances; ++u) {
+    const Gemm<S> g = p.of(u);
+    if (g.m > 0 && g.n > 0) gemm(backend, g);
+  }
+  if (p.lengths && !p.first.add && (p.limits.m || p.limits.n)) clear_beyond_limits(backend, p);
+}
+/// All of them at once, unless calls of the library, one for each utterance or one for each head of all utterances,
+/// take less time.
 void utterance_products(const Cuda& cuda, const UtteranceProducts<float>& p);
 
 }  // namespace phonaut::kernel
