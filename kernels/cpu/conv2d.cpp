@@ -28,36 +28,37 @@ PHONAUT_INLINE long smaller(long a, long b) { return b < a ? b : a; }
 }  // namespace
 
 // The taps that a place sees within one frame lie side by side in the image: one copy per frame, not one per tap.
-void gather_patches(const Cpu& cpu, View<const float, 3> x, const PatchGeometry& g, long first, long times,
+void gather_patches(const Cpu& cpu, View<const float, 4> x, const PatchGeometry& g, long first, long times,
                     View<float, 2> patches) {
-  const long channels = x.shape[2], taps = g.kernel.frequency, run = taps * channels;
-  parallel_for(cpu.threads, times, [&](long t) {
+  const long channels = x.shape[3], taps = g.kernel.frequency, run = taps * channels;
+  parallel_for(cpu.threads, x.shape[0] * times, [&](long frame) {
+    const long n = frame / times, t = frame % times;
     for (long f = 0; f < g.frequencies; ++f) {
       const long from_f = f * g.stride.frequency - g.padding.frequency;
-      const long j0 = larger(0, -from_f), j1 = smaller(taps, x.shape[1] - from_f);
+      const long j0 = larger(0, -from_f), j1 = smaller(taps, x.shape[2] - from_f);
       for (long i = 0; i < g.kernel.time; ++i) {
         const long from_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
-        float* to = patches.row(t * g.frequencies + f) + i * run;
-        if (from_t < 0 || from_t >= x.shape[0] || j0 >= j1) {
+        float* to = patches.row(frame * g.frequencies + f) + i * run;
+        if (from_t < 0 || from_t >= x.shape[1] || j0 >= j1) {
           clear_run(run, to);
           continue;
         }
         clear_run(j0 * channels, to);
-        copy_run(x.data + from_t * x.stride[0] + (from_f + j0) * x.stride[1], (j1 - j0) * channels, to + j0 * channels);
+        copy_run(x.data + n * x.stride[0] + from_t * x.stride[1] + (from_f + j0) * x.stride[2], (j1 - j0) * channels,
+                 to + j0 * channels);
         clear_run((taps - j1) * channels, to + j1 * channels);
       }
     }
   });
 }
 
-// A frame of the image collects what lands in it, so that threads do not meet.
+// A frame of an image collects what lands in it, so that threads do not meet.
 void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGeometry& g, long first, long times,
-                     View<float, 3> dx) {
-  const long channels = dx.shape[2], taps = g.kernel.frequency, run = taps * channels;
-  const long begin = larger(0, first * g.stride.time - g.padding.time);
-  const long end = smaller(dx.shape[0], (first + times - 1) * g.stride.time - g.padding.time + g.span());
-  parallel_for(cpu.threads, larger(0, end - begin), [&](long row) {
-    const long to_t = begin + row;
+                     View<float, 4> dx) {
+  const long channels = dx.shape[3], taps = g.kernel.frequency, run = taps * channels;
+  const long begin = g.first_seen(first), seen = larger(0, g.end_seen(first + times - 1, dx.shape[1]) - begin);
+  parallel_for(cpu.threads, dx.shape[0] * seen, [&](long frame) {
+    const long n = frame / seen, to_t = begin + frame % seen;
     for (long i = 0; i < g.kernel.time; ++i) {
       const long at = to_t + g.padding.time - i * g.dilation;
       if (at < 0 || at % g.stride.time != 0) continue;
@@ -65,10 +66,10 @@ void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGe
       if (t < 0 || t >= times) continue;
       for (long f = 0; f < g.frequencies; ++f) {
         const long to_f = f * g.stride.frequency - g.padding.frequency;
-        const long j0 = larger(0, -to_f), j1 = smaller(taps, dx.shape[1] - to_f);
+        const long j0 = larger(0, -to_f), j1 = smaller(taps, dx.shape[2] - to_f);
         if (j0 < j1)
-          add_run(patches.row(t * g.frequencies + f) + i * run + j0 * channels, (j1 - j0) * channels,
-                  dx.data + to_t * dx.stride[0] + (to_f + j0) * dx.stride[1]);
+          add_run(patches.row((n * times + t) * g.frequencies + f) + i * run + j0 * channels, (j1 - j0) * channels,
+                  dx.data + n * dx.stride[0] + to_t * dx.stride[1] + (to_f + j0) * dx.stride[2]);
       }
     }
   });
@@ -80,10 +81,10 @@ void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGe
 #endif
 
 PHONAUT_DISPATCH(gather_patches,
-                 (const Cpu& cpu, View<const float, 3> x, const PatchGeometry& g, long first, long times,
+                 (const Cpu& cpu, View<const float, 4> x, const PatchGeometry& g, long first, long times,
                   View<float, 2> patches),
                  (cpu, x, g, first, times, patches))
 PHONAUT_DISPATCH(scatter_patches,
                  (const Cpu& cpu, View<const float, 2> patches, const PatchGeometry& g, long first, long times,
-                  View<float, 3> dx),
+                  View<float, 4> dx),
                  (cpu, patches, g, first, times, dx))

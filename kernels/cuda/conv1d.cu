@@ -147,25 +147,27 @@ void conv_scatter(const Cuda& cuda, View<const float, 4> x, const float* bias, c
   });
 }
 
-void gather_patches(const Cuda& cuda, View<const float, 3> x, const PatchGeometry& geometry, long first, long times,
+void gather_patches(const Cuda& cuda, View<const float, 4> x, const PatchGeometry& geometry, long first, long times,
                     View<float, 2> patches) {
   const PatchGeometry g = geometry;
-  const long channels = x.shape[2], run = g.kernel.frequency * channels;
-  cuda::for_each_at(cuda, "conv2d", times * g.frequencies, g.kernel.time * run, [=] __device__(long row, long at) {
-    const long t = row / g.frequencies, f = row % g.frequencies, i = at / run, j = at % run / channels;
+  const long channels = x.shape[3], run = g.kernel.frequency * channels, rows = x.shape[0] * times * g.frequencies;
+  cuda::for_each_at(cuda, "conv2d", rows, g.kernel.time * run, [=] __device__(long row, long at) {
+    const long frame = row / g.frequencies, f = row % g.frequencies, n = frame / times, t = frame % times;
+    const long i = at / run, j = at % run / channels;
     const long from_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
     const long from_f = f * g.stride.frequency + j - g.padding.frequency;
-    const bool inside = from_t >= 0 && from_t < x.shape[0] && from_f >= 0 && from_f < x.shape[1];
-    patches.row(row)[at] = inside ? x(from_t, from_f, at % channels) : 0.f;
+    const bool inside = from_t >= 0 && from_t < x.shape[1] && from_f >= 0 && from_f < x.shape[2];
+    patches.row(row)[at] = inside ? x(n, from_t, from_f, at % channels) : 0.f;
   });
 }
 void scatter_patches(const Cuda& cuda, View<const float, 2> patches, const PatchGeometry& geometry, long first,
-                     long times, View<float, 3> dx) {
+                     long times, View<float, 4> dx) {
   const PatchGeometry g = geometry;
-  const long channels = dx.shape[2], bands = dx.shape[1], run = g.kernel.frequency * channels;
-  // Each element of the image adds up the places that saw it, in their order.
-  cuda::for_each_at(cuda, "conv2d", dx.shape[0] * bands, channels, [=] __device__(long row, long c) {
-    const long to_t = row / bands, to_f = row % bands;
+  const long channels = dx.shape[3], bands = dx.shape[2], run = g.kernel.frequency * channels;
+  const long begin = g.first_seen(first), seen = std::max(0L, g.end_seen(first + times - 1, dx.shape[1]) - begin);
+  // Each element of the images adds up the places that saw it, in their order.
+  cuda::for_each_at(cuda, "conv2d", dx.shape[0] * seen * bands, channels, [=] __device__(long row, long c) {
+    const long frame = row / bands, to_f = row % bands, n = frame / seen, to_t = begin + frame % seen;
     float total = 0;
     for (long i = 0; i < g.kernel.time; ++i) {
       const long at_t = to_t + g.padding.time - i * g.dilation - first * g.stride.time;
@@ -173,11 +175,11 @@ void scatter_patches(const Cuda& cuda, View<const float, 2> patches, const Patch
       for (long j = 0; j < g.kernel.frequency; ++j) {
         const long at_f = to_f + g.padding.frequency - j;
         if (at_f < 0 || at_f % g.stride.frequency != 0 || at_f / g.stride.frequency >= g.frequencies) continue;
-        const long place = at_t / g.stride.time * g.frequencies + at_f / g.stride.frequency;
+        const long place = (n * times + at_t / g.stride.time) * g.frequencies + at_f / g.stride.frequency;
         total += patches.row(place)[i * run + j * channels + c];
       }
     }
-    dx(to_t, to_f, c) += total;
+    dx(n, to_t, to_f, c) += total;
   });
 }
 

@@ -1,6 +1,5 @@
 // Convolutions over time on Cuda, as products and by cuDNN, against double precision.
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
 #include "catch.hpp"
@@ -9,6 +8,7 @@
 #include "no_gpu.hpp"
 #include "numbers.hpp"
 #include "phonaut/ops/conv1d_products.hpp"
+#include "sums.hpp"
 #include "way.hpp"
 #ifdef PHONAUT_EMULATE_GPU
 #include "emulator.hpp"
@@ -20,6 +20,7 @@ using cuda::ConvolutionWay;
 using testing::Floats;
 using testing::no_gpu;
 using testing::numbers;
+using testing::Sums;
 
 namespace {
 
@@ -54,27 +55,6 @@ std::string text(const Problem& p) {
   return concat("(", p.batch, ", ", p.frames, ", ", p.in, " -> ", p.out, "), ", p.grid.taps, " taps, stride ",
                 p.grid.stride, ", dilation ", p.grid.dilation, ", groups ", p.groups);
 }
-
-/// Results, and of each element the sum of the sizes of what was added up.
-struct Sums {
-  std::vector<double> value, size;
-  explicit Sums(const std::vector<float>& start) : value(start.begin(), start.end()), size(start.size(), 1e-30) {
-    for (size_t i = 0; i < start.size(); ++i) size[i] += std::fabs(value[i]);
-  }
-  void add(size_t i, double left, double right) {
-    value[i] += left * right;
-    size[i] += std::fabs(left * right);
-  }
-  /// The greatest error, in units of those sizes.
-  double error(const std::vector<float>& got) const {
-    double worst = 0;
-    for (size_t i = 0; i < got.size(); ++i) {
-      const double off = std::fabs(static_cast<double>(got[i]) - value[i]) / size[i];
-      if (!(off <= worst)) worst = off;  // NaN is worse than any
-    }
-    return worst;
-  }
-};
 
 /// Operands of all passes on the device, and what the passes give in double precision.
 struct Operands {

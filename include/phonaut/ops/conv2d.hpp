@@ -1,6 +1,6 @@
 #pragma once
-// Convolution of images (N, T, F, C): time, frequency, channels innermost. A matrix product over patches, gathered a
-// few frames at a time so that they stay in cache.
+// Convolution of images (N, T, F, C): time, frequency, channels innermost. A matrix product over patches, gathered in
+// blocks: on a processor as many as stay in its cache, on a GPU as many as keep it busy.
 #include <algorithm>
 
 #include "phonaut/ops/column_sum.hpp"
@@ -19,120 +19,153 @@ struct Conv2dOptions {
 
 namespace kernel {
 
-/// Rows of `patches`, one per place (t, f) of the result with t in [first, first + times): the kernel.time x
-/// kernel.frequency x C elements that the filter sees there, channels innermost, 0 outside of the image.
+/// Rows of `patches`, one per place (n, t, f) of the result with t in [first, first + times), for all images of x
+/// (N, T, F, C) one after the other: the kernel.time x kernel.frequency x C elements that the filter sees there,
+/// channels innermost, 0 outside of the image.
 template <class S>
-void gather_patches(const Reference&, View<const S, 3> x, const PatchGeometry& g, long first, long times,
+void gather_patches(const Reference&, View<const S, 4> x, const PatchGeometry& g, long first, long times,
                     View<S, 2> patches) {
-  const long channels = x.shape[2], run = g.kernel.frequency * channels;
-  for (long t = 0; t < times; ++t)
-    for (long f = 0; f < g.frequencies; ++f)
-      for (long i = 0; i < g.kernel.time; ++i) {
-        const long from_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
-        S* to = patches.row(t * g.frequencies + f) + i * run;
-        for (long j = 0; j < g.kernel.frequency; ++j, to += channels) {
-          const long from_f = f * g.stride.frequency + j - g.padding.frequency;
-          const bool inside = from_t >= 0 && from_t < x.shape[0] && from_f >= 0 && from_f < x.shape[1];
-          if (inside) std::copy_n(&x(from_t, from_f, 0), channels, to);
-          else std::fill_n(to, channels, S(0));
+  const long channels = x.shape[3], run = g.kernel.frequency * channels;
+  for (long n = 0; n < x.shape[0]; ++n)
+    for (long t = 0; t < times; ++t)
+      for (long f = 0; f < g.frequencies; ++f)
+        for (long i = 0; i < g.kernel.time; ++i) {
+          const long from_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
+          S* to = patches.row((n * times + t) * g.frequencies + f) + i * run;
+          for (long j = 0; j < g.kernel.frequency; ++j, to += channels) {
+            const long from_f = f * g.stride.frequency + j - g.padding.frequency;
+            const bool inside = from_t >= 0 && from_t < x.shape[1] && from_f >= 0 && from_f < x.shape[2];
+            if (inside) std::copy_n(&x(n, from_t, from_f, 0), channels, to);
+            else std::fill_n(to, channels, S(0));
+          }
         }
-      }
 }
-/// The transpose: adds every element of `patches` to where `gather_patches` would have taken it from.
+/// The transpose: adds every element of `patches` to where `gather_patches` takes it from in dx (N, T, F, C).
 template <class S>
 void scatter_patches(const Reference&, View<const S, 2> patches, const PatchGeometry& g, long first, long times,
-                     View<S, 3> dx) {
-  const long channels = dx.shape[2], run = g.kernel.frequency * channels;
-  for (long t = 0; t < times; ++t)
-    for (long f = 0; f < g.frequencies; ++f)
-      for (long i = 0; i < g.kernel.time; ++i) {
-        const long to_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
-        const S* from = patches.row(t * g.frequencies + f) + i * run;
-        for (long j = 0; j < g.kernel.frequency; ++j, from += channels) {
-          const long to_f = f * g.stride.frequency + j - g.padding.frequency;
-          if (to_t < 0 || to_t >= dx.shape[0] || to_f < 0 || to_f >= dx.shape[1]) continue;
-          for (long c = 0; c < channels; ++c) dx(to_t, to_f, c) += from[c];
+                     View<S, 4> dx) {
+  const long channels = dx.shape[3], run = g.kernel.frequency * channels;
+  for (long n = 0; n < dx.shape[0]; ++n)
+    for (long t = 0; t < times; ++t)
+      for (long f = 0; f < g.frequencies; ++f)
+        for (long i = 0; i < g.kernel.time; ++i) {
+          const long to_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
+          const S* from = patches.row((n * times + t) * g.frequencies + f) + i * run;
+          for (long j = 0; j < g.kernel.frequency; ++j, from += channels) {
+            const long to_f = f * g.stride.frequency + j - g.padding.frequency;
+            if (to_t < 0 || to_t >= dx.shape[1] || to_f < 0 || to_f >= dx.shape[2]) continue;
+            for (long c = 0; c < channels; ++c) dx(n, to_t, to_f, c) += from[c];
+          }
         }
-      }
 }
 
-void gather_patches(const Cpu& cpu, View<const float, 3> x, const PatchGeometry& g, long first, long times,
+void gather_patches(const Cpu& cpu, View<const float, 4> x, const PatchGeometry& g, long first, long times,
                     View<float, 2> patches);
 void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGeometry& g, long first, long times,
-                     View<float, 3> dx);
-void gather_patches(const Cuda& cuda, View<const float, 3> x, const PatchGeometry& g, long first, long times,
+                     View<float, 4> dx);
+void gather_patches(const Cuda& cuda, View<const float, 4> x, const PatchGeometry& g, long first, long times,
                     View<float, 2> patches);
 void scatter_patches(const Cuda& cuda, View<const float, 2> patches, const PatchGeometry& g, long first, long times,
-                     View<float, 3> dx);
+                     View<float, 4> dx);
 
-/// Frames of the result per block, for patches of about 512 KiB: half of a level-2 cache.
-inline long patch_times(const PatchGeometry& g, long channels, long times) {
-  const long per_time = std::max(1L, g.frequencies * g.width(channels));
-  return std::clamp(131072 / per_time, 1L, std::max(1L, times));
+/// One block: which images, and which frames of their results. Several images have all of them there, so that what
+/// the block has of the result is one matrix.
+struct PatchBlock {
+  long n = 0, images = 0, first = 0, times = 0;
+};
+
+/// How many patches are looked at together: on a processor those of as many frames of one image as have theirs in 512
+/// KiB, half of a level-2 cache; on a GPU enough to keep it busy, those of as many images as have theirs in 64 MiB.
+template <class B>
+struct PatchBlocks {
+  static constexpr bool on_host = std::is_same_v<typename B::Memory, HostMemory>;
+  static constexpr long most_elements = on_host ? 1L << 17 : 1L << 24;
+
+  long images, times;  ///< of a block, at most; more than one image only with all frames
+  /// For images `x` (N, T, F, C) whose results have `all_times` frames.
+  PatchBlocks(const PatchGeometry& g, const Shape<4>& x, long all_times) {
+    const long frames = most_elements / std::max(1L, g.frequencies * g.width(x[3]));
+    images = on_host ? 1 : std::clamp(frames / std::max(1L, all_times), 1L, std::max(1L, x[0]));
+    times = std::clamp(frames, 1L, std::max(1L, all_times));
+  }
+  /// Rows of the scratch that holds the patches of any block.
+  long rows(const PatchGeometry& g) const { return images * times * g.frequencies; }
+
+  /// Calls run(block) for all blocks of `batch` images, some images after the other.
+  template <class F>
+  void for_each_block(long batch, long all_times, const F& run) const {
+    for (long n = 0; n < batch; n += images)
+      for (long first = 0; first < all_times; first += times)
+        run(PatchBlock{n, std::min(images, batch - n), first, std::min(times, all_times - first)});
+  }
+};
+
+/// The block's images (images, T, F, C) of x (N, T, F, C).
+template <class S>
+View<S, 4> images_of(const PatchBlock& at, View<S, 4> x) {
+  x.data += at.n * x.stride[0];
+  x.shape[0] = at.images;
+  return x;
 }
 
 /// y = patches(x) wᵀ + bias; x (N, T, F, C), w (O, kernel.time · kernel.frequency · C), y (N, T', F', O). `patches` is
-/// scratch of patch_times(…) · F' rows.
+/// scratch of blocks.rows(g) rows.
 template <class B, class S>
 void conv2d_forward(const B& backend, View<const S, 4> x, View<const S, 2> w, const S* bias, const PatchGeometry& g,
-                    View<S, 2> patches, View<S, 4> y) {
-  const long times = y.shape[1], block = patch_times(g, x.shape[3], times);
-  for (long n = 0; n < x.shape[0]; ++n)
-    for (long first = 0; first < times; first += block) {
-      const long count = std::min(block, times - first);
-      gather_patches(backend, x[n], g, first, count, patches);
-      gemm(backend, Gemm<S>{.m = count * g.frequencies,
-                            .n = w.shape[0],
-                            .k = w.shape[1],
-                            .a = patches.data,
-                            .a_row = patches.stride[0],
-                            .b = w.data,
-                            .b_row = 1,
-                            .b_col = w.stride[0],
-                            .c = y.data + n * y.stride[0] + first * y.stride[1],
-                            .c_row = y.stride[2],
-                            .bias = bias});
-    }
+                    const PatchBlocks<B>& blocks, View<S, 2> patches, View<S, 4> y) {
+  blocks.for_each_block(x.shape[0], y.shape[1], [&](const PatchBlock& at) {
+    gather_patches(backend, images_of(at, x), g, at.first, at.times, patches);
+    gemm(backend, Gemm<S>{.m = at.images * at.times * g.frequencies,
+                          .n = w.shape[0],
+                          .k = w.shape[1],
+                          .a = patches.data,
+                          .a_row = patches.stride[0],
+                          .b = w.data,
+                          .b_row = 1,
+                          .b_col = w.stride[0],
+                          .c = y.data + at.n * y.stride[0] + at.first * y.stride[1],
+                          .c_row = y.stride[2],
+                          .bias = bias});
+  });
 }
-/// dw = Σ dyᵀ patches(x), dx = scattered dy w, dbias = Σ dy.
+/// dw = Σ dyᵀ patches(x), dx = scattered dy w, dbias = Σ dy; shapes and scratch as in `conv2d_forward`.
 template <class B, class S>
 void conv2d_backward(const B& backend, View<const S, 4> dy, View<const S, 4> x, View<const S, 2> w,
-                     const PatchGeometry& g, View<S, 2> patches, Sink<S, 4> dx, Sink<S, 2> dw, Sink<S, 1> dbias) {
-  const long times = dy.shape[1], block = patch_times(g, x.shape[3], times);
+                     const PatchGeometry& g, const PatchBlocks<B>& blocks, View<S, 2> patches, Sink<S, 4> dx,
+                     Sink<S, 2> dw, Sink<S, 1> dbias) {
   if (dx && !dx.add) fill(backend, dx.data, dx.size(), S(0));
   bool add = dw.add;
-  for (long n = 0; n < x.shape[0]; ++n)
-    for (long first = 0; first < times; first += block) {
-      const long count = std::min(block, times - first);
-      const S* rows = dy.data + n * dy.stride[0] + first * dy.stride[1];
-      if (dw) {
-        gather_patches(backend, x[n], g, first, count, patches);
-        gemm(backend, Gemm<S>{.m = w.shape[0],
-                              .n = w.shape[1],
-                              .k = count * g.frequencies,
-                              .a = rows,
-                              .a_row = 1,
-                              .a_col = dy.stride[2],
-                              .b = patches.data,
-                              .b_row = patches.stride[0],
-                              .c = dw.data,
-                              .c_row = dw.stride[0],
-                              .add = add});
-        add = true;
-      }
-      if (dx) {
-        gemm(backend, Gemm<S>{.m = count * g.frequencies,
-                              .n = w.shape[1],
-                              .k = w.shape[0],
-                              .a = rows,
-                              .a_row = dy.stride[2],
-                              .b = w.data,
-                              .b_row = w.stride[0],
-                              .c = patches.data,
-                              .c_row = patches.stride[0]});
-        scatter_patches(backend, View<const S, 2>(patches), g, first, count, View<S, 4>(dx)[n]);
-      }
+  blocks.for_each_block(x.shape[0], dy.shape[1], [&](const PatchBlock& at) {
+    const long count = at.images * at.times * g.frequencies;
+    const S* rows = dy.data + at.n * dy.stride[0] + at.first * dy.stride[1];
+    if (dw) {
+      gather_patches(backend, images_of(at, x), g, at.first, at.times, patches);
+      gemm(backend, Gemm<S>{.m = w.shape[0],
+                            .n = w.shape[1],
+                            .k = count,
+                            .a = rows,
+                            .a_row = 1,
+                            .a_col = dy.stride[2],
+                            .b = patches.data,
+                            .b_row = patches.stride[0],
+                            .c = dw.data,
+                            .c_row = dw.stride[0],
+                            .add = add});
+      add = true;
     }
+    if (dx) {
+      gemm(backend, Gemm<S>{.m = count,
+                            .n = w.shape[1],
+                            .k = w.shape[0],
+                            .a = rows,
+                            .a_row = dy.stride[2],
+                            .b = w.data,
+                            .b_row = w.stride[0],
+                            .c = patches.data,
+                            .c_row = patches.stride[0]});
+      scatter_patches(backend, View<const S, 2>(patches), g, at.first, at.times, images_of(at, View<S, 4>(dx)));
+    }
+  });
   if (dw && !add) fill(backend, dw.data, dw.size(), S(0));
   if (dbias) column_sum(backend, as_rows(dy), dbias);
 }
@@ -167,16 +200,19 @@ Var<B, 4> conv2d(const Var<B, 4>& any, Weight<B, 4> weight, Weight<B, 1> bias, c
   const Var<B, 4> lifted = ctx.lift(weight);
   const Var<B, 2> w = reshape(lifted, Shape<2>{weight.extent(0), g.width(weight.extent(3))});
   const Var<B, 1> b = ctx.lift(bias);
-  const auto scratch = [g, channels = x.extent(3), times](Context<B>& c) {
-    return c.empty(Shape<2>{kernel::patch_times(g, channels, times) * g.frequencies, g.width(channels)});
+  const kernel::PatchBlocks<B> blocks(g, x.shape(), times);
+  const auto scratch = [g, blocks, channels = x.extent(3)](Context<B>& c) {
+    return c.empty(Shape<2>{blocks.rows(g), g.width(channels)});
   };
   auto y = ctx.empty(Shape<4>{x.extent(0), times, frequencies, weight.extent(0)});
-  kernel::conv2d_forward(ctx.backend(), x.in(), w.in(), b ? b.in().data : nullptr, g, scratch(ctx).out(), y.out());
+  kernel::conv2d_forward(ctx.backend(), x.in(), w.in(), b ? b.in().data : nullptr, g, blocks, scratch(ctx).out(),
+                         y.out());
   return record(
       std::move(y),
-      [x, w, b, g, scratch](Context<B>& c, const Tensor<B, 4>& dy) {
+      [x, w, b, g, blocks, scratch](Context<B>& c, const Tensor<B, 4>& dy) {
         const Sink<S, 4> dx = c.sink(x);
-        kernel::conv2d_backward(c.backend(), dy.in(), x.in(), w.in(), g, scratch(c).out(), dx, c.sink(w), c.sink(b));
+        kernel::conv2d_backward(c.backend(), dy.in(), x.in(), w.in(), g, blocks, scratch(c).out(), dx, c.sink(w),
+                                c.sink(b));
       },
       x, w, b);
 }
