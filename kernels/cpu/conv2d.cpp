@@ -32,19 +32,20 @@ void gather_patches(const Cpu& cpu, View<const float, 4> x, const PatchGeometry&
                     View<float, 2> patches) {
   const long channels = x.shape[3], taps = g.kernel.frequency, run = taps * channels;
   parallel_for(cpu.threads, x.shape[0] * times, [&](long frame) {
-    const long n = frame / times, t = frame % times;
+    const View<const float, 3> image = x[frame / times];
+    const long t = frame % times;
     for (long f = 0; f < g.frequencies; ++f) {
       const long from_f = f * g.stride.frequency - g.padding.frequency;
-      const long j0 = larger(0, -from_f), j1 = smaller(taps, x.shape[2] - from_f);
+      const long j0 = larger(0, -from_f), j1 = smaller(taps, image.shape[1] - from_f);
       for (long i = 0; i < g.kernel.time; ++i) {
         const long from_t = (first + t) * g.stride.time + i * g.dilation - g.padding.time;
         float* to = patches.row(frame * g.frequencies + f) + i * run;
-        if (from_t < 0 || from_t >= x.shape[1] || j0 >= j1) {
+        if (from_t < 0 || from_t >= image.shape[0] || j0 >= j1) {
           clear_run(run, to);
           continue;
         }
         clear_run(j0 * channels, to);
-        copy_run(x.data + n * x.stride[0] + from_t * x.stride[1] + (from_f + j0) * x.stride[2], (j1 - j0) * channels,
+        copy_run(image.data + from_t * image.stride[0] + (from_f + j0) * image.stride[1], (j1 - j0) * channels,
                  to + j0 * channels);
         clear_run((taps - j1) * channels, to + j1 * channels);
       }
@@ -59,6 +60,7 @@ void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGe
   const long begin = g.first_seen(first), seen = larger(0, g.end_seen(first + times - 1, dx.shape[1]) - begin);
   parallel_for(cpu.threads, dx.shape[0] * seen, [&](long frame) {
     const long n = frame / seen, to_t = begin + frame % seen;
+    const View<float, 3> image = dx[n];
     for (long i = 0; i < g.kernel.time; ++i) {
       const long at = to_t + g.padding.time - i * g.dilation;
       if (at < 0 || at % g.stride.time != 0) continue;
@@ -66,10 +68,10 @@ void scatter_patches(const Cpu& cpu, View<const float, 2> patches, const PatchGe
       if (t < 0 || t >= times) continue;
       for (long f = 0; f < g.frequencies; ++f) {
         const long to_f = f * g.stride.frequency - g.padding.frequency;
-        const long j0 = larger(0, -to_f), j1 = smaller(taps, dx.shape[2] - to_f);
+        const long j0 = larger(0, -to_f), j1 = smaller(taps, image.shape[1] - to_f);
         if (j0 < j1)
           add_run(patches.row((n * times + t) * g.frequencies + f) + i * run + j0 * channels, (j1 - j0) * channels,
-                  dx.data + n * dx.stride[0] + to_t * dx.stride[1] + (to_f + j0) * dx.stride[2]);
+                  image.data + to_t * image.stride[0] + (to_f + j0) * image.stride[1]);
       }
     }
   });
