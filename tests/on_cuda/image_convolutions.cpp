@@ -2,6 +2,7 @@
 // precision. How many launches a batch takes.
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
