@@ -1,7 +1,6 @@
 #include "phonaut/ops/balance.hpp"
 
 #include "elementwise.cuh"
-#include "phonaut/ops/penalize_scores.hpp"
 
 namespace phonaut::kernel {
 
@@ -21,15 +20,6 @@ void balance_backward(const Cuda& cuda, View<const float, 2> dy, View<const floa
     const float g = dy.row(r)[c];
     cuda::put(dx.row(r)[c], g + math::abs(g) * (offset[c] + slope[c] * x.row(r)[c]), dx.add);
   });
-}
-
-bool score_penalty(const Cuda& cuda, View<float, 2> scores, View<const float, 2> places, float limit, float penalty) {
-  const long queries = scores.shape[0];
-  cuda::for_each_at(cuda, "penalize_scores", queries, scores.shape[1], [=] __device__(long t, long s) {
-    const float score = scores.row(t)[s] + (places.data ? places.row(t)[queries - 1 - t + s] : 0.f);
-    scores.row(t)[s] = score > limit ? penalty : score < -limit ? -penalty : 0.f;
-  });
-  return true;
 }
 
 }  // namespace phonaut::kernel

@@ -18,16 +18,14 @@ struct AttentionOptions {
 namespace kernel {
 
 /// How much of a batch is looked at together: on a processor as many queries of one utterance as have their scores in
-/// its cache; on a GPU enough to keep it busy, and as many utterances as have their scores in 64 MiB.
+/// its cache; on a GPU enough to keep it busy, of several utterances.
 template <class B>
 struct AttentionBlocks {
-  static constexpr bool on_host = std::is_same_v<typename B::Memory, HostMemory>;
-  static constexpr long most_queries = on_host ? 64 : 512, most_scores = on_host ? 1 : 1L << 24;
+  static constexpr long most_queries = std::is_same_v<typename B::Memory, HostMemory> ? 64 : 512;
 
   long queries, utterances;  ///< of a block, at most
   AttentionBlocks(const Shape<3>& q, long keys, long heads)
-      : queries(std::min(most_queries, q[1])),
-        utterances(std::clamp(most_scores / std::max(1L, heads * queries * keys), 1L, std::max(1L, q[0]))) {}
+      : queries(std::min(most_queries, q[1])), utterances(utterances_together<B>(q[0], heads * queries * keys)) {}
 };
 
 /// One block: which utterances and queries, and how many keys the longest of those utterances shows them.

@@ -3,34 +3,45 @@
 #include "phonaut/core/full_precision.hpp"
 #include "phonaut/ops/gemm.hpp"
 #include "phonaut/ops/relative_attention.hpp"
+#include "phonaut/ops/utterance_products.hpp"
 
 namespace phonaut {
 
 namespace kernel {
 
-/// Turns content scores (queries, keys) into the gradient of the penalty: each score together with its positional part
-/// places[t, queries - 1 - t + s] becomes penalty · sign(score) where |score| > limit, and 0 elsewhere. `places` may be
-/// empty. Returns whether any is not 0, or true where finding out would mean waiting.
+/// The gradient of penalty · max(0, |score| - limit).
 template <class S>
-bool score_penalty(const Reference&, View<S, 2> scores, View<const S, 2> places, S limit, S penalty) {
+PHONAUT_HD PHONAUT_INLINE S score_penalty(S score, S limit, S penalty) {
+  return score > limit ? penalty : score < -limit ? -penalty : S(0);
+}
+
+/// Writes or adds the gradient of the penalty on all scores that `a` describes and its span shows. r may be absent,
+/// with a p of no channels. `scores` (U, heads, queries, keys) is scratch for as many utterances as are looked at
+/// together. On hosts detail::penalize_head does this and leaves out what follows where no score is too large; to find
+/// that out, this would have to wait.
+void penalize_scores_backward(const Cuda& cuda, const RelativeAttention<float>& a, float limit, float penalty,
+                              View<float, 4> scores, HeadFrames<float> dq, HeadFrames<float> dk, HeadFrames<float> dp,
+                              Sink<float, 2> dr);
+
+}  // namespace kernel
+
+namespace detail {
+
+/// Turns content scores (queries, keys) into the gradient of the penalty on each score together with its positional
+/// part places[t, queries - 1 - t + s]. `places` may be empty. Returns whether any is not 0.
+template <class S>
+bool become_penalties(View<S, 2> scores, View<const S, 2> places, S limit, S penalty) {
   bool any = false;
   for (long t = 0; t < scores.shape[0]; ++t) {
     S* const row = scores.row(t);
     const S* const place = places ? places.row(t) + (scores.shape[0] - 1 - t) : nullptr;
     for (long s = 0; s < scores.shape[1]; ++s) {
-      const S score = place ? row[s] + place[s] : row[s];
-      row[s] = score > limit ? penalty : score < -limit ? -penalty : S(0);
+      row[s] = kernel::score_penalty(place ? row[s] + place[s] : row[s], limit, penalty);
       any = any || row[s] != S(0);
     }
   }
   return any;
 }
-
-bool score_penalty(const Cuda& cuda, View<float, 2> scores, View<const float, 2> places, float limit, float penalty);
-
-}  // namespace kernel
-
-namespace detail {
 
 /// Queries whose scores are looked at together: the scratch memory stays small, however long the utterance.
 constexpr long penalized_queries = 64;
@@ -72,7 +83,7 @@ void penalize_head(Context<B>& c, const std::array<View<const S, 3>, 3>& parts, 
       product(m, span, pw, head(p, pw, begin), p.stride[1], 1, r.row(low) + h * pw, 1, r.stride[0], places.data(), span,
               false);
     }
-    if (!kernel::score_penalty(c.backend(), scores.out(), places.in(), limit, penalty)) continue;
+    if (!become_penalties(scores.out(), places.in(), limit, penalty)) continue;
     std::array<View<S, 3>, 3> to;
     Sink<S, 2> dr;
     open(to, dr);
@@ -102,6 +113,36 @@ void penalize_head(Context<B>& c, const std::array<View<const S, 3>, 3>& parts, 
   }
 }
 
+/// Adds the penalty's gradient to those of x and r.
+template <class B, class S>
+void penalize(Context<B>& c, const Var<B, 3>& x, const Var<B, 2>& r, const Lengths& lengths,
+              const RelativeAttentionOptions& o, S limit, S penalty) {
+  auto parts = query_key_position(x.in(), o);
+  const View<const S, 2> places = r ? r.in() : View<const S, 2>();
+  const long batch = x.extent(0), time = x.extent(1);
+  if constexpr (std::is_same_v<typename B::Memory, HostMemory>) {
+    // Nothing is touched as long as no score is too large, which is the rule.
+    const auto open = [&](std::array<View<S, 3>, 3>& to, Sink<S, 2>& dr) {
+      if (const auto dx = c.sink(x)) to = query_key_position(View<S, 3>(dx), o);
+      if (!r) return;
+      dr = c.sink(r);
+      if (dr && !dr.add) kernel::fill(c.backend(), dr.data, dr.size(), S(0));
+    };
+    for (long n = 0; n < batch; ++n)
+      for (long h = 0; h < o.heads; ++h)
+        penalize_head(c, parts, places, n, h, lengths ? lengths.data()[n] : time, o, limit, penalty, open);
+  } else {
+    const long scores_of_one = o.heads * time * time;
+    if (batch * scores_of_one == 0) return;
+    if (!r) parts[2].shape[2] = 0;
+    const auto scores = c.empty(Shape<4>{kernel::utterances_together<B>(batch, scores_of_one), o.heads, time, time});
+    const auto to = gradient_of_parts(c.sink(x), o);
+    const kernel::AttentionSpan real{.lengths = lengths ? lengths.data() : nullptr};
+    kernel::penalize_scores_backward(c.backend(), {o.heads, real, parts[0], parts[1], parts[2], places}, limit, penalty,
+                                     scores.out(), to[0], to[1], to[2], c.sink(r));
+  }
+}
+
 }  // namespace detail
 
 /// The projection itself, the same memory. Backward adds, to its gradient and that of `relative`, the gradient of
@@ -128,18 +169,7 @@ Sequence<B> penalize_scores(const Sequence<B>& projection, const Var<B, 2>& rela
   const Lengths lengths = options.padding == Padding::masked ? projection.lengths : Lengths();
   const auto backward = [x, r, options, lengths, limit, penalty](Context<B>& c, const Tensor<B, 3>& dy) {
     detail::hand_on(c, dy, x);
-    // Nothing is touched as long as no score is too large, which is the rule.
-    const auto open = [&](std::array<View<S, 3>, 3>& to, Sink<S, 2>& dr) {
-      if (const auto dx = c.sink(x)) to = detail::query_key_position(View<S, 3>(dx), options);
-      if (!r) return;
-      dr = c.sink(r);
-      if (dr && !dr.add) kernel::fill(c.backend(), dr.data, dr.size(), S(0));
-    };
-    const auto parts = detail::query_key_position(x.in(), options);
-    for (long n = 0; n < x.extent(0); ++n)
-      for (long h = 0; h < options.heads; ++h)
-        detail::penalize_head(c, parts, r ? r.in() : View<const S, 2>(), n, h,
-                              lengths ? lengths.data()[n] : x.extent(1), options, S(limit), S(penalty), open);
+    detail::penalize(c, x, r, lengths, options, S(limit), S(penalty));
   };
   if (r) return projection.with(record(x.tensor(), backward, x, r));
   return projection.with(record(x.tensor(), backward, x));

@@ -146,6 +146,13 @@ std::array<View<S, 3>, 3> query_key_position(const View<S, 3>& x, const Relative
   parts[2].shape[2] = o.heads * o.position_width;
   return parts;
 }
+/// Where their gradients go.
+template <class S>
+std::array<kernel::HeadFrames<S>, 3> gradient_of_parts(const Sink<S, 3>& dx, const RelativeAttentionOptions& o) {
+  if (!dx) return {};
+  const auto [q, k, p] = query_key_position(View<S, 3>(dx), o);
+  return {{{q, dx.add}, {k, dx.add}, {p, dx.add}}};
+}
 
 }  // namespace detail
 
@@ -207,11 +214,7 @@ Var<B, 4> relative_attention(const Sequence<B>& projection, const StreamedKeys<B
           kernel::fill(c.backend(), dx.data, dx.size(), S(0));
           dx.add = true;
         }
-        std::array<kernel::HeadFrames<S>, 3> parts;
-        if (dx) {
-          const auto views = detail::query_key_position(View<S, 3>(dx), options);
-          for (size_t i = 0; i < 3; ++i) parts[i] = {views[i], dx.add};
-        }
+        auto parts = gradient_of_parts(dx, options);
         if (keys) {
           const auto dkeys = c.sink(keys);
           parts[1] = {View<S, 3>(dkeys), dkeys.add};

@@ -47,6 +47,14 @@ struct UtteranceProducts {
   }
 };
 
+/// How many utterances are looked at together: on a processor one, whose scores it has in its cache; on a GPU as many
+/// as have their scores in 64 MiB.
+template <class B>
+long utterances_together(long utterances, long scores_of_one) {
+  constexpr long most_scores = std::is_same_v<typename B::Memory, HostMemory> ? 1 : 1L << 24;
+  return std::clamp(most_scores / std::max(1L, scores_of_one), 1L, std::max(1L, utterances));
+}
+
 // Scores (N, heads, T, S) of T queries and S keys, and frames (N, T or S, C), a head's channels side by side.
 
 /// scores = x yᵀ, frames of x for queries and of y for keys.
