@@ -21,7 +21,8 @@ namespace kernel {
 /// its cache; on a GPU enough to keep it busy, of several utterances.
 template <class B>
 struct AttentionBlocks {
-  static constexpr long most_queries = std::is_same_v<typename B::Memory, HostMemory> ? 64 : 512;
+  static constexpr bool on_host = std::is_same_v<typename B::Memory, HostMemory>;
+  static constexpr long most_queries = on_host ? 64 : 512;
 
   long queries, utterances;  ///< of a block, at most
   AttentionBlocks(const Shape<3>& q, long keys, long heads)

@@ -1,6 +1,7 @@
 #pragma once
 // The matrix products of attention: one for each head of each utterance, over the frames that the utterance has.
 #include <algorithm>
+#include <type_traits>
 
 #include "phonaut/core/view.hpp"
 #include "phonaut/ops/gemm.hpp"
