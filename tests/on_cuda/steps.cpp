@@ -331,4 +331,25 @@ TEST_CASE("nothing in a forward and a backward waits for the GPU", "[graph]") {
     CHECK(emulator::libraries().waits - before == 2);
   }
 }
+
+TEST_CASE("a step of a Zipformer takes no more launches for more utterances", "[graph]") {
+  const auto calls = [] {
+    const auto& served = emulator::libraries();
+    return emulator::launches() + served.products + served.convolutions;
+  };
+  const auto taken = [&](long batch) {
+    Context<Cuda> ctx(Cuda{}, 7);
+    ctx.train();
+    const ZipformerEncoder<Cuda> model(ctx, encoder_config(repeatable()));
+    std::vector<long> lengths;
+    for (long n = 0; n < batch; ++n) lengths.push_back(27 - n);
+    const auto x = tensor(ctx, Shape<3>{batch, 27, 9}, 1);
+    const long before = calls();
+    ctx.backward(sum(model(sequence_of(ctx.constant(x), lengths)).frames));
+    return calls() - before;
+  };
+  const long of_few = taken(4);
+  CHECK(of_few > 0);
+  CHECK(taken(12) == of_few);
+}
 #endif
