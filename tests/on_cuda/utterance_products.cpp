@@ -1,6 +1,5 @@
 // Products of heads of utterances with lengths: on hosts, and on Cuda in each way, against double precision.
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "numbers.hpp"
 #include "phonaut/ops/utterance_products.hpp"
 #include "product_way.hpp"
+#include "sums.hpp"
 #include "way.hpp"
 #ifdef PHONAUT_EMULATE_GPU
 #include "emulator.hpp"
@@ -21,6 +21,7 @@ using kernel::UtteranceProducts;
 using testing::Floats;
 using testing::no_gpu;
 using testing::numbers;
+using testing::Sums;
 
 namespace {
 
@@ -87,24 +88,14 @@ class Operands {
     a = numbers(p.utterances * all.a_step + 1, 1);
     b = numbers(p.utterances * all.b_step + 1, 2);
     c = numbers(p.utterances * all.c_step + 1, 3);
-    want.assign(c.begin(), c.end());
-    size.assign(c.size(), 1e-30);
+    want = Sums(c);
     hide_and_compute();
-  }
-
-  /// The greatest error, in units of the sizes of what was added up. NaN is worse than any.
-  double error(const std::vector<float>& got) const {
-    double worst = 0;
-    for (size_t i = 0; i < got.size(); ++i) {
-      const double off = std::fabs(static_cast<double>(got[i]) - want[i]) / size[i];
-      if (!(off <= worst)) worst = off;
-    }
-    return worst;
   }
 
   const Problem& p;
   UtteranceProducts<float> all;  ///< without the operands' addresses
   std::vector<float> a, b, c;
+  Sums want{std::vector<float>()};
 
  private:
   void hide_and_compute() {
@@ -129,20 +120,15 @@ class Operands {
             const size_t place = at(u * all.c_step + h * g.c_batch + i * g.c_row + j);
             if (!p.add) {
               c[place] = nan;
-              want[place] = 0;
+              want.value[place] = 0;
+              want.size[place] = 1e-30;
             }
-            size[place] += std::fabs(want[place]);
-            for (long q = 0; i < m && j < n && q < k; ++q) {
-              const double one = static_cast<double>(a[at(a0 + i * g.a_row + q * g.a_col)]) *
-                                 static_cast<double>(b[at(b0 + q * g.b_row + j * g.b_col)]);
-              want[place] += one;
-              size[place] += std::fabs(one);
-            }
+            for (long q = 0; i < m && j < n && q < k; ++q)
+              want.add(place, static_cast<double>(a[at(a0 + i * g.a_row + q * g.a_col)]),
+                       static_cast<double>(b[at(b0 + q * g.b_row + j * g.b_col)]));
           }
       }
   }
-
-  std::vector<double> want, size;
 };
 
 // A rounding for each of up to 70 terms, of 6e-8 of what has been added up.
@@ -157,7 +143,7 @@ double error_on_host(const B& backend, const Problem& problem) {
   products.first.b = o.b.data();
   products.first.c = c.data();
   utterance_products(backend, products);
-  return o.error(c);
+  return o.want.error(c);
 }
 
 double error_on_cuda(ProductWay way, const Problem& problem) {
@@ -169,7 +155,7 @@ double error_on_cuda(ProductWay way, const Problem& problem) {
   products.first.b = b.memory.data();
   products.first.c = c.memory.data();
   utterance_products(Cuda{}, products);
-  return o.error(c.values());
+  return o.want.error(c.values());
 }
 
 }  // namespace
